@@ -1,0 +1,18 @@
+/* Random bytes from the kernel, buffered per thread for small requests. Never fails: without a random
+ * source the process aborts. Ids made here are unguessable; keys and secrets are made by crypto. */
+#ifndef SALLYPORT_BASE_RAND_H
+#define SALLYPORT_BASE_RAND_H
+
+#include "base/str.h"
+
+void rand_bytes(void *out, size_t n);
+uint64_t rand_u64(void);
+
+/* A ULID: 26 characters of Crockford base32, 48 bits of milliseconds then 80 random bits; not terminated. */
+#define ULID_LEN 26
+void ulid_make(char out[ULID_LEN], uint64_t unix_ms);
+
+/* 2n lower-case hex digits of n random bytes; not terminated. */
+void rand_hex(char *out, size_t n);
+
+#endif
