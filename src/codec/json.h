@@ -1,8 +1,9 @@
 /* A strict, bounded JSON reader (RFC 8259) into an arena.
  *
- * Refuses: duplicate members at any depth, anything behind the value, a byte order mark, bad UTF-8, lone
- * surrogates, raw controls in strings, U+0000 in a member name, and whatever exceeds the limits. Numbers keep
- * their text: whoever needs a value asks for it with its own exactness. Never recurses.
+ * Refuses: duplicate members at any depth (names compared as decoded), anything behind the value, a byte order
+ * mark, bad UTF-8, lone surrogates, raw controls in strings, and whatever exceeds the limits. Numbers keep their
+ * text: whoever needs a value asks for it with its own exactness. Never recurses; linear in the input. Texts and
+ * names may hold any character, U+0000 included: they are slices, never C strings.
  *
  * Values and their slices live as long as the arena and, for strings without escapes, the input. */
 #ifndef SALLYPORT_CODEC_JSON_H
@@ -25,9 +26,11 @@ enum json_fault {
     JSON_FAULT_MEMORY
 };
 
+#define JSON_DEPTH_MAX 64
+
 struct json_limits {
     uint32_t max_bytes;   /* of the input */
-    uint32_t max_depth;   /* arrays and objects inside each other */
+    uint32_t max_depth;   /* arrays and objects inside each other; more than JSON_DEPTH_MAX counts as that */
     uint32_t max_values;  /* values in all */
     uint32_t max_members; /* members of one object, elements of one array */
     uint32_t max_number;  /* characters of one number */
