@@ -25,13 +25,13 @@ struct cli_args {
 };
 
 struct cli_command {
-    const char *name;        /* "token verify": words separated by one blank */
-    const char *summary;     /* one line, no full stop */
-    const char *synopsis;    /* "--jwks FILE [--iss ISS] TOKEN|-" */
-    const char *description; /* paragraphs separated by an empty line */
-    const char *examples;    /* one command a line, or NULL */
+    const char *name;                 /* "token verify": words separated by one blank */
+    const char *summary;              /* one line, no full stop */
+    const char *synopsis;             /* "--jwks FILE [--iss ISS] TOKEN|-" */
+    const char *description;          /* paragraphs separated by an empty line */
+    const char *examples;             /* one command a line, or NULL */
     const struct cli_option *options; /* ends with a NULL name; --help is understood everywhere; may be NULL */
-    int min_rest, max_rest;  /* how many non-option arguments it takes; max -1: any */
+    int min_rest, max_rest;           /* how many non-option arguments it takes; max -1: any */
     int (*run)(const struct cli_args *args);
 };
 

@@ -1,0 +1,170 @@
+/* What `help`, `--help` and `version` print. The overview fits a terminal of 24 lines by 80 columns. */
+#include "cli/cli.h"
+#include "cli/table.h"
+
+static const char *const group_titles[] = {
+    [CLI_GROUP_SERVE] = "Serve",
+    [CLI_GROUP_ASK] = "Ask",
+    [CLI_GROUP_KEYS] = "Keys and tokens",
+    [CLI_GROUP_ABOUT] = "About",
+};
+
+void cli_print_overview(FILE *out)
+{
+    fputs("Sallyport: an API gateway that lets in only who may.\n"
+          "usage: sallyport COMMAND [--help] …\n",
+          out);
+    for (size_t group = 0; group < ARRAY_LEN(group_titles); group++) {
+        bool titled = false;
+        for (const struct cli_entry *entry = cli_table; entry->command; entry++) {
+            if (entry->group != (enum cli_group)group) continue;
+            if (!titled) fprintf(out, "%s\n", group_titles[group]);
+            titled = true;
+            fprintf(out, "  %-14s %s\n", entry->command->name, entry->command->summary);
+        }
+    }
+    fputs("Exit: 0 ok, 1 refused or failed, 2 usage, 78 configuration.\n", out);
+}
+
+bool cli_is_family(const char *prefix)
+{
+    size_t n = strlen(prefix);
+    for (const struct cli_entry *entry = cli_table; entry->command; entry++)
+        if (strncmp(entry->command->name, prefix, n) == 0 && entry->command->name[n] == ' ') return true;
+    return false;
+}
+
+void cli_print_family(FILE *out, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    for (const struct cli_entry *entry = cli_table; entry->command; entry++)
+        if (strncmp(entry->command->name, prefix, n) == 0 && entry->command->name[n] == ' ')
+            fprintf(out, "  sallyport %-14s %s\n", entry->command->name, entry->command->summary);
+}
+
+/* Breaks `text` at blanks into lines of at most `width` columns, each behind `indent` blanks; the first line is
+ * begun already. Columns are counted in characters, not bytes. */
+static void print_wrapped(FILE *out, str text, int indent, int width)
+{
+    int column = indent;
+    bool first = true;
+    while (text.n) {
+        str word = str_cut(&text, ' ');
+        int columns = 0;
+        for (size_t i = 0; i < word.n; i++) columns += ((unsigned char)word.p[i] & 0xc0) != 0x80;
+        if (!first && column + 1 + columns > width) {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", STR_ARG(word));
+        column += columns;
+        first = false;
+    }
+    fputc('\n', out);
+}
+
+static void print_option(FILE *out, const struct cli_option *option)
+{
+    enum { HELP_COLUMN = 24, WIDTH = 80 };
+    int n = fprintf(out, "  %s%s%s%s", option->name[1] ? "--" : "-", option->name, option->arg ? " " : "",
+                    option->arg ? option->arg : "");
+    if (n >= HELP_COLUMN) {
+        fputc('\n', out);
+        n = 0;
+    }
+    fprintf(out, "%*s", HELP_COLUMN - (n > 0 ? n : 0), "");
+    print_wrapped(out, str_of(option->help), HELP_COLUMN, WIDTH);
+}
+
+/* A paragraph's own line breaks are kept: they are the author's tables. */
+static void print_lines(FILE *out, const char *text, int indent)
+{
+    str rest = str_of(text);
+    while (rest.n) {
+        str line = str_cut(&rest, '\n');
+        if (!line.n) {
+            fputc('\n', out);
+            continue;
+        }
+        fprintf(out, "%*s", indent, "");
+        print_wrapped(out, line, indent, 80);
+    }
+}
+
+void cli_print_command(FILE *out, const struct cli_command *command)
+{
+    fprintf(out, "sallyport %s: %s\n\nusage: sallyport %s %s\n", command->name, command->summary, command->name,
+            command->synopsis ? command->synopsis : "");
+    if (command->description) {
+        fputc('\n', out);
+        print_lines(out, command->description, 0);
+    }
+    fputs("\nOptions\n", out);
+    for (const struct cli_option *option = command->options; option && option->name; option++)
+        print_option(out, option);
+    print_option(out, &(struct cli_option){"help", NULL, "print this"});
+    if (command->examples) {
+        fputs("\nExamples\n", out);
+        print_lines(out, command->examples, 2);
+    }
+}
+
+static int help_run(const struct cli_args *args)
+{
+    if (args->rest_n == 0) {
+        cli_print_overview(stdout);
+        return CLI_OK;
+    }
+    char *words[4];
+    int n = 0;
+    for (; n < args->rest_n && n < (int)ARRAY_LEN(words); n++) words[n] = (char *)(uintptr_t)args->rest[n];
+    int used = 0;
+    const struct cli_command *command = cli_find(n, words, &used);
+    if (command && used == args->rest_n) {
+        cli_print_command(stdout, command);
+        return CLI_OK;
+    }
+    if (n == 1 && cli_is_family(words[0])) {
+        cli_print_family(stdout, words[0]);
+        return CLI_OK;
+    }
+    return cli_usage_error(args, "there is no command '%.60s'", args->rest[used < n ? used : 0]);
+}
+
+const struct cli_command cli_help = {
+    .name = "help",
+    .summary = "list the commands, or tell about one",
+    .synopsis = "[COMMAND …]",
+    .description = "Without an argument, prints the list of commands. With the name of a command, prints what "
+                   "'sallyport COMMAND --help' prints.",
+    .examples = "sallyport help\nsallyport help version",
+    .max_rest = 4,
+    .run = help_run,
+};
+
+static int version_run(const struct cli_args *args)
+{
+    if (cli_flag(args, "json"))
+        printf("{\"name\":\"sallyport\",\"version\":\"%s\",\"compiler\":\"%s\"}\n", SALLYPORT_VERSION, __VERSION__);
+    else
+        printf("sallyport %s\n", SALLYPORT_VERSION);
+    return CLI_OK;
+}
+
+static const struct cli_option version_options[] = {
+    {"json", NULL, "print one JSON object"},
+    {NULL, NULL, NULL},
+};
+
+const struct cli_command cli_version = {
+    .name = "version",
+    .summary = "print the version",
+    .synopsis = "[--json]",
+    .description = "Prints the version of this program; with --json also the compiler that built it.",
+    .examples = "sallyport version --json",
+    .options = version_options,
+    .run = version_run,
+};
