@@ -1,0 +1,57 @@
+#include "base/slab.h"
+
+#include <stdlib.h>
+
+struct slab_chunk {
+    struct slab_chunk *next;
+    size_t pad;
+};
+
+void slab_init(struct slab *s, size_t size, size_t batch, size_t max)
+{
+    *s = (struct slab){.size = (size + 15) & ~(size_t)15, .batch = batch ? batch : 1, .max = max};
+}
+
+void slab_free(struct slab *s)
+{
+    while (s->chunks) {
+        struct slab_chunk *c = s->chunks;
+        s->chunks = c->next;
+        free(c);
+    }
+    slab_init(s, s->size, s->batch, s->max);
+}
+
+static bool grow(struct slab *s)
+{
+    size_t room = s->max - s->total;
+    size_t n = s->batch < room ? s->batch : room;
+    struct slab_chunk *c = n ? malloc(sizeof *c + n * s->size) : NULL;
+    if (!c) return false;
+    c->next = s->chunks;
+    s->chunks = c;
+    s->total += n;
+    /* the first piece of the chunk comes out first: link from the back */
+    for (size_t i = n; i-- > 0;) {
+        void **piece = (void **)(void *)((char *)(c + 1) + i * s->size);
+        *piece = s->free;
+        s->free = piece;
+    }
+    return true;
+}
+
+void *slab_take(struct slab *s)
+{
+    if (UNLIKELY(!s->free) && !grow(s)) return NULL;
+    void *piece = s->free;
+    memcpy(&s->free, piece, sizeof s->free);
+    s->in_use++;
+    return piece;
+}
+
+void slab_give(struct slab *s, void *piece)
+{
+    memcpy(piece, &s->free, sizeof s->free);
+    s->free = piece;
+    s->in_use--;
+}
