@@ -1,0 +1,192 @@
+/* The configuration as it was written, typed and checked, every value with its place in the file.
+ *
+ * Made by config_load from a YAML file (or config_parse from text), compiled into a snapshot by snapshot_build and
+ * then thrown away: nothing that serves requests reads it. Checking reports every mistake at once (config/diag.h).
+ * Reads no secret, resolves no name, opens no file but its own: that is snapshot_build's. One owner, control thread;
+ * everything lives in the configuration's own arena. */
+#ifndef SALLYPORT_CONFIG_CONFIG_H
+#define SALLYPORT_CONFIG_CONFIG_H
+
+#include "base/arena.h"
+#include "config/diag.h"
+
+/* Bounds of what one file may hold. */
+#define CONFIG_MAX_ACTIONS   20000
+#define CONFIG_MAX_NAMES     10000 /* products, services, roles, permissions: each */
+#define CONFIG_MAX_ISSUERS   256
+#define CONFIG_MAX_SEGMENTS  32 /* of one pattern */
+#define CONFIG_MAX_PARAMS    8  /* of one pattern */
+#define CONFIG_MAX_WORKERS   64
+#define CONFIG_MAX_LISTENERS 16
+#define CONFIG_MAX_NETWORKS  64
+
+/* Text and where it stands. */
+struct config_str {
+    str s;
+    struct config_pos at;
+};
+
+struct config_list {
+    struct config_str *v;
+    uint32_t n;
+    bool any; /* `any` was written instead of a list */
+    struct config_pos at;
+};
+
+enum address_kind { ADDRESS_TCP, ADDRESS_UNIX };
+
+/* HOST:PORT, [v6]:PORT, :PORT or unix:/path. */
+struct config_address {
+    enum address_kind kind;
+    str text; /* as written */
+    str host; /* ADDRESS_TCP: name or number without brackets; empty: all addresses */
+    str path; /* ADDRESS_UNIX: absolute */
+    uint16_t port;
+    struct config_pos at;
+};
+
+enum secret_provider { SECRET_NONE = 0, SECRET_FILE, SECRET_ENV, SECRET_CREDENTIAL, SECRET_COMMAND };
+
+/* Where a secret comes from; never the secret itself. */
+struct config_secret {
+    enum secret_provider provider;
+    struct config_str value; /* file (resolved path), variable or credential name */
+    struct config_list argv; /* SECRET_COMMAND */
+    struct config_pos at;
+};
+
+enum claim_kind { CLAIM_USER, CLAIM_ROLES, CLAIM_PERMISSIONS, CLAIM_CLIENT, CLAIM_PRODUCT, CLAIM_KINDS };
+
+struct config_issuer {
+    str name;
+    struct config_pos at;
+    struct config_str issuer;
+    struct config_list audience;
+    struct config_list algorithms; /* JWA names, all known */
+    bool legacy_typ;               /* typ: legacy */
+    struct config_str keys_file;   /* resolved path; or .s.n == 0 */
+    struct config_str keys_url;
+    struct config_str keys_ca; /* resolved path */
+    bool keys_private;
+    uint32_t keys_refresh_ms, keys_min_interval_ms;
+    struct config_secret secret;
+    bool is_default;
+    struct config_list products, roles, permissions;
+    struct config_list claims[CLAIM_KINDS]; /* each a list of paths; may be empty */
+    uint32_t leeway_s;
+};
+
+struct config_key {
+    str id;
+    unsigned char sha256[32];
+    struct config_pos at;
+};
+
+enum product_auth { PRODUCT_APIKEY = 0, PRODUCT_TOKEN };
+
+struct config_product {
+    str name;
+    struct config_pos at;
+    enum product_auth auth;
+    struct config_key *keys;
+    uint32_t n_keys;
+    struct config_list may; /* action names, "service:invoke" among them */
+};
+
+/* Credentials an application declares that it needs to see. */
+enum { PASS_AUTHORIZATION = 1, PASS_COOKIE = 2, PASS_APIKEY = 4 };
+
+struct config_service {
+    str name;
+    struct config_pos at;
+    struct config_address *instances;
+    uint32_t n_instances;
+    uint8_t pass; /* PASS_* */
+    bool implicit;
+};
+
+/* Credentials that suffice for an action. */
+enum { ACCEPT_TOKEN = 1, ACCEPT_APIKEY = 2 };
+
+struct config_action {
+    str name;
+    struct config_pos at;
+    struct config_list matches; /* "GET /orders/{id}", each of good form */
+    struct config_str to;       /* a service's name */
+    bool is_public;
+    uint8_t accept;          /* ACCEPT_*; 0 when public */
+    struct config_str strip; /* "" or "/prefix" */
+    uint32_t timeout_ms;     /* 0: timeouts.total */
+    uint64_t body_max;       /* UINT64_MAX: limits.body */
+};
+
+/* A role or a permission and the actions it grants. */
+struct config_grant {
+    str name;
+    struct config_pos at;
+    struct config_list actions;
+};
+
+struct config_network {
+    bool any_unix; /* "unix": whoever comes in by a Unix socket */
+    uint8_t family_v6, bits;
+    unsigned char address[16]; /* 4 or 16 bytes, network order, host bits zero */
+};
+
+struct config_limits {
+    uint32_t head, target, fields, connections, buffer;
+    uint64_t body;
+    uint32_t keepalive_requests; /* 0: no bound */
+};
+
+struct config_timeouts {
+    uint32_t head_ms, body_rate, body_grace_ms, idle_ms, connect_ms, response_ms, total_ms, drain_ms;
+};
+
+enum config_log_level { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARN, CONFIG_LOG_ERROR };
+
+struct config {
+    struct arena mem;
+    str dir; /* what relative paths are relative to */
+    str name, environment, data;
+    struct config_address *gateway;
+    uint32_t n_gateway;
+    struct config_address admin;
+    bool has_admin;
+    uint32_t workers;
+    struct config_network *hops_trusted;
+    uint32_t n_hops_trusted;
+    uint32_t hops;
+    struct config_limits limits;
+    struct config_timeouts timeouts;
+    bool log_access;
+    enum config_log_level log_level;
+    struct config_issuer *issuers;
+    struct config_product *products;
+    struct config_service *services;
+    struct config_action *actions;
+    struct config_grant *roles, *permissions;
+    uint32_t n_issuers, n_products, n_services, n_actions, n_roles, n_permissions;
+};
+
+/* What the command line sets over the file; NULL and 0 leave the file's word. */
+struct config_overrides {
+    const char *gateway; /* one address */
+    const char *admin;   /* an address or "none" */
+    const char *data;
+    uint32_t workers;
+};
+
+/* Reads and checks the file. *out is written on ERR_OK only; `d` (initialised by the caller with the file's name) has
+ * the mistakes, and warnings also on ERR_OK. `o` may be NULL. ERR_MALFORMED, ERR_LIMIT, ERR_IO, ERR_NO_MEMORY: each
+ * with at least one error in `d`. */
+MUST_USE enum err config_load(const char *path, const struct config_overrides *o, struct diags *d, struct config **out);
+
+/* The same from text; relative paths are taken from `dir`. */
+MUST_USE enum err config_parse(str text, str dir, const struct config_overrides *o, struct diags *d,
+                               struct config **out);
+
+/* NULL is fine. */
+void config_free(struct config **c);
+
+#endif

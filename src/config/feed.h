@@ -1,0 +1,44 @@
+/* The feed: numbered changes on their way from the control thread to every worker.
+ *
+ * Today a record carries a whole snapshot or the new keys of one issuer. Single API keys, revocations and routes of
+ * a configuration service will travel the same way, which is why a record has an epoch (who numbers) and a number
+ * (where we are): a receiver that sees a gap or a new epoch asks for everything anew.
+ *
+ * A record is plain data that is copied into a mailbox; what its pointer owns is handed over with it. */
+#ifndef SALLYPORT_CONFIG_FEED_H
+#define SALLYPORT_CONFIG_FEED_H
+
+#include "base/str.h"
+
+enum feed_kind {
+    FEED_NONE = 0,
+    FEED_SNAPSHOT,   /* a counted reference to a snapshot; the receiver swaps between turns */
+    FEED_ISSUER_KEYS /* new keys of the issuer `index` of snapshot `generation`; ignored if that one is gone */
+};
+
+struct feed_record {
+    uint64_t epoch;  /* of the numbering; changes when its maker starts anew */
+    uint64_t number; /* from 1, without gaps */
+    enum feed_kind kind;
+    uint32_t index;      /* FEED_ISSUER_KEYS: which issuer */
+    uint64_t generation; /* the snapshot this record belongs to */
+    void *payload;       /* FEED_SNAPSHOT: struct snapshot *; FEED_ISSUER_KEYS: struct key_set * or what it becomes */
+};
+
+/* Where a receiver is; {0} at the start. */
+struct feed_position {
+    uint64_t epoch, number;
+};
+
+enum feed_step {
+    FEED_APPLY = 0, /* the next one */
+    FEED_OLD,       /* seen already: drop it */
+    FEED_RESYNC     /* a gap or a new epoch: only a snapshot may be applied, which ends it */
+};
+
+/* Whether `r` is the next record for a receiver at `at`. */
+enum feed_step feed_check(const struct feed_position *at, const struct feed_record *r);
+/* The receiver has applied `r`. */
+void feed_advance(struct feed_position *at, const struct feed_record *r);
+
+#endif

@@ -1,0 +1,140 @@
+/* A snapshot: the configuration compiled into what requests need, immutable and counted.
+ *
+ * Everything is an array and is named by its index; an index is good within one snapshot only. Built by the control
+ * thread, handed to the workers as a feed record, read by all threads without a lock; each holder has a reference
+ * (an atomic count), and the last one to let go frees it whole: a snapshot has its own arena. Secrets in it are
+ * wiped then. Knows no connection and no request. */
+#ifndef SALLYPORT_CONFIG_SNAPSHOT_H
+#define SALLYPORT_CONFIG_SNAPSHOT_H
+
+#include "base/map.h"
+#include "config/config.h"
+#include "config/route.h"
+#include "policy/grants.h"
+
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+struct issuer; /* identity/issuer.h */
+
+#define SNAPSHOT_NO_GRANTOR UINT16_MAX
+
+struct snapshot_listener {
+    enum address_kind kind;
+    str text;                     /* as configured: ":8080", "unix:/run/gw.sock" */
+    struct sockaddr_storage addr; /* ":8080" is [::]:8080 */
+    socklen_t addr_len;
+    bool all; /* all addresses: without IPv6 in the kernel, bind 0.0.0.0 instead */
+};
+
+struct snapshot_instance {
+    str text;  /* as configured: "orders.internal:8080" */
+    str shown; /* the address: "10.0.0.11:8080"; the same as `text` unless a host name was resolved */
+    struct sockaddr_storage addr;
+    socklen_t addr_len;
+};
+
+struct snapshot_service {
+    str name;
+    uint32_t index;
+    const struct snapshot_instance *instances; /* at least one */
+    uint32_t n_instances;
+    uint8_t pass; /* PASS_*: credentials it needs to see */
+};
+
+struct snapshot_action {
+    str name; /* "viewOrder", "business:invoke" */
+    uint32_t index;
+    uint32_t service;
+    bool is_public;
+    bool implicit;       /* /{service}/{rest} */
+    uint8_t accept;      /* ACCEPT_*; 0 when public */
+    str strip;           /* what route_find cuts off the path; may be empty */
+    uint32_t timeout_ms; /* of the whole exchange; always set */
+    uint64_t body_max;   /* always set */
+};
+
+struct snapshot_product {
+    str name;
+    uint32_t index;
+    enum product_auth auth;
+    uint16_t grantor;
+};
+
+struct snapshot_key {
+    str id;
+    uint32_t product;
+    unsigned char sha256[32]; /* of the whole key text */
+};
+
+enum key_source { KEY_SOURCE_FILE, KEY_SOURCE_URL, KEY_SOURCE_SECRET };
+
+struct snapshot_issuer {
+    str name;
+    uint32_t index;
+    const struct issuer *issuer; /* what a token of it must look like and what it may assert */
+    enum key_source source;
+    str file;            /* KEY_SOURCE_FILE: path of a JWKS */
+    str url, ca;         /* KEY_SOURCE_URL: https; ca: path of a PEM bundle, or empty for the system's */
+    bool may_be_private; /* the URL may lead to a private address */
+    uint32_t refresh_ms, min_interval_ms;
+    str secret; /* KEY_SOURCE_SECRET: the bytes; wiped when the snapshot goes */
+};
+
+struct snapshot {
+    _Atomic uint32_t refs;
+    uint64_t generation;
+    struct arena mem;
+
+    str name, environment, data; /* data: path of the data folder */
+    const struct snapshot_listener *listeners;
+    const struct snapshot_listener *admin; /* NULL: none */
+    uint32_t n_listeners;
+    uint32_t workers, hops;
+    struct config_limits limits;
+    struct config_timeouts timeouts;
+    bool log_access;
+    enum config_log_level log_level;
+    const struct config_network *networks; /* see snapshot_hop_trusted */
+    uint32_t n_networks;
+
+    const struct snapshot_service *services;
+    const struct snapshot_action *actions; /* explicit ones first, then the implicit ones */
+    const struct snapshot_product *products;
+    const struct snapshot_key *keys;
+    const struct snapshot_issuer *issuers;
+    uint32_t n_services, n_actions, n_products, n_keys, n_issuers;
+
+    struct route_table *routes;
+    struct grants grants;
+    /* read through the functions below */
+    struct map services_by_name, actions_by_name, products_by_name, keys_by_id, issuers_by_iss;
+    struct map roles, permissions;
+};
+
+/* Compiles; resolves host names and fetches secrets, so it may take seconds: control thread only. *out has one
+ * reference and is written on ERR_OK only. Mistakes go to `d`, all at once. ERR_MALFORMED, ERR_LIMIT, ERR_IO,
+ * ERR_NO_MEMORY: each with at least one error in `d`. */
+MUST_USE enum err snapshot_build(const struct config *c, uint64_t generation, struct diags *d, struct snapshot **out);
+
+struct snapshot *snapshot_ref(struct snapshot *s);
+/* Lets go and sets *s to NULL. NULL is fine. Any thread. */
+void snapshot_unref(struct snapshot **s);
+
+/* Whether forwarding headers of whoever is at `addr` are believed. NULL and unknown families are not. */
+bool snapshot_hop_trusted(const struct snapshot *s, const struct sockaddr *addr);
+
+/* The key of that id, or NULL. The caller compares the digest in constant time. */
+const struct snapshot_key *snapshot_key(const struct snapshot *s, str id);
+/* The issuer whose `iss` is exactly that, or NULL. */
+const struct snapshot_issuer *snapshot_issuer(const struct snapshot *s, str iss);
+const struct snapshot_action *snapshot_action(const struct snapshot *s, str name);
+const struct snapshot_product *snapshot_product(const struct snapshot *s, str name);
+const struct snapshot_service *snapshot_service(const struct snapshot *s, str name);
+
+/* The grantor of a role or permission that a token asserts, or SNAPSHOT_NO_GRANTOR when it grants nothing. A
+ * permission named like an action grants that action. */
+uint16_t snapshot_role(const struct snapshot *s, str name);
+uint16_t snapshot_permission(const struct snapshot *s, str name);
+
+#endif
