@@ -1,0 +1,127 @@
+/* What the admin listener and the control socket answer: a parsed request in, a response out; no I/O.
+ *
+ * Admin (TCP, loopback by default): GET /livez /readyz[?verbose] /startupz /metrics. Host must be an address of
+ * its own and Origin, if present, too: a page in an operator's browser gets nothing (DNS rebinding, cross-site
+ * POST). Control socket (Unix, 0600, peer credentials checked by control_socket.h): the same and
+ *   GET /v1/status · GET /v1/decisions/{id} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload
+ * Writes take application/json only. What there is to tell comes from the role through a table of callbacks.
+ * One thread: the control thread, where all callbacks run too; none may destroy the control or a reply. */
+#ifndef SALLYPORT_SERVE_CONTROL_H
+#define SALLYPORT_SERVE_CONTROL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "http/message.h"
+#include "serve/decision.h"
+
+#define CONTROL_RINGS_MAX  64
+#define CONTROL_CHECKS_MAX 32
+#define CONTROL_BODY_MAX   ((size_t)1 << 16) /* of a request */
+#define CONTROL_REPLY_MAX  ((size_t)16 << 20)
+
+enum control_face { CONTROL_ADMIN = 0, CONTROL_LOCAL };
+
+struct control_check {
+    const char *name; /* "configuration", "issuer:corp": lives as long as the call's arena */
+    bool ok;
+    str detail; /* borrowed likewise */
+};
+
+struct control_status {
+    str name, environment, config_file; /* borrowed until the callback's arena ends */
+    str roles;                          /* "gateway" */
+    uint64_t started_ms, loaded_ms;     /* Unix ms: process start; the configuration now in force */
+    uint64_t generation;
+    uint32_t workers;
+    uint64_t connections; /* open from clients now */
+    bool ready, draining;
+    str listeners; /* "gateway :8080, admin 127.0.0.1:8081" */
+};
+
+/* What the configuration now in force says about an action: for `why`. Lists are separated by ", ". */
+struct control_facts {
+    str match;       /* "GET /orders/{id}" */
+    str accept;      /* "token, apikey"; "public" */
+    str service;     /* where it goes */
+    str roles;       /* that are granted it */
+    str permissions; /* likewise */
+    str products;    /* that may */
+};
+
+struct control_reply;
+
+struct control_reload {
+    bool ok;
+    uint64_t generation; /* in force now: the new one, or the old one that stayed */
+    str text;            /* refused: all the mistakes as `lint` prints them */
+    str findings;        /* refused: the same as a JSON array, or empty */
+};
+
+/* Every callback gets `ctx`; those that may be NULL say so. */
+struct control_source {
+    void *ctx;
+    /* Started: the first configuration is in force and listeners are open. */
+    bool (*started)(void *ctx);
+    /* Fills up to CONTROL_CHECKS_MAX; ready means every one is ok. */
+    size_t (*checks)(void *ctx, struct arena *mem, struct control_check *out);
+    void (*metrics)(void *ctx, struct buf *out);
+    void (*status)(void *ctx, struct arena *mem, struct control_status *out);
+    /* The rings of the workers, up to CONTROL_RINGS_MAX. They live longer than any reply. */
+    size_t (*rings)(void *ctx, const struct decision_ring **out);
+    /* False: no such action now. */
+    bool (*facts)(void *ctx, str action, struct arena *mem, struct control_facts *out);
+    /* Begins a reload; the role calls control_reload_done(reply, …) exactly once, now or later, unless
+     * reload_cancel came first. */
+    void (*reload)(void *ctx, struct control_reply *reply);
+    void (*reload_cancel)(void *ctx, struct control_reply *reply);
+};
+
+struct control {
+    const struct control_source *source;
+};
+
+/* Who is asking: filled by the listener for each connection. */
+struct control_peer {
+    enum control_face face;
+    str local;       /* getsockname() as "127.0.0.1:8081" or "[::1]:8081"; admin only */
+    const str *also; /* further authorities that are ours (a configured name); may be NULL */
+    size_t also_n;
+};
+
+enum control_next {
+    CONTROL_DONE = 0, /* status, content_type and body are the response */
+    CONTROL_WAIT,     /* ready() will be called when they are */
+    CONTROL_FOLLOW    /* answer 200 with an open-ended body: call control_follow() every 100 ms or so */
+};
+
+/* Owned by the listener's connection; at a fixed address from control_handle until control_reply_free. */
+struct control_reply {
+    uint16_t status;
+    str content_type; /* a constant */
+    str allow;        /* of a 405, or empty */
+    struct buf body;
+    enum control_next next;
+    void (*ready)(void *arg); /* set by the listener before control_handle; called at most once */
+    void *ready_arg;
+    /* private to control.c */
+    const struct control *control;
+    bool waiting;
+    bool deny_only;
+    struct decision_cursor cursors[CONTROL_RINGS_MAX];
+};
+
+/* Whole request in, `r->ready` set; fills the rest of *r. HEAD is answered like GET: the listener leaves the body out.
+ * Responses carry Cache-Control: no-store and X-Content-Type-Options: nosniff (the listener adds them). */
+void control_handle(const struct control *c, const struct control_peer *peer, const struct request *request, str body,
+                    struct control_reply *r);
+
+/* Appends what has come since as NDJSON to r->body (the caller sends and clears it); how many lines. */
+size_t control_follow(struct control_reply *r);
+
+/* The role's answer to source->reload. */
+void control_reload_done(struct control_reply *r, const struct control_reload *result);
+
+/* Frees the body and cancels what waits. Idempotent. */
+void control_reply_free(struct control_reply *r);
+
+#endif
