@@ -11,6 +11,9 @@ struct secret {
     size_t n;
 };
 
+/* n zero bytes (at most 64 kB). ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_USE enum err secret_new(size_t n, struct secret *out);
+
 /* A copy of `bytes` (at most 64 kB; empty is fine). ERR_LIMIT, ERR_NO_MEMORY. */
 MUST_USE enum err secret_copy(str bytes, struct secret *out);
 
@@ -34,7 +37,7 @@ bool secret_equal(const void *a, const void *b, size_t n);
 /* The same for slices; their lengths are no secret. */
 bool secret_equal_str(str a, str b);
 
-/* n characters of [0-9A-Za-z], each from the kernel's random source without bias; not terminated. */
+/* n characters of [0-9A-Za-z] from the kernel's random source, all equally likely; not terminated. */
 void secret_base62(char *out, size_t n);
 
 #endif
