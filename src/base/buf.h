@@ -27,7 +27,7 @@ void buf_put(struct buf *b, str s);
 void buf_putc(struct buf *b, char c);
 void buf_puts(struct buf *b, const char *z);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list args);
+void buf_vprintf(struct buf *b, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 void buf_put_u64(struct buf *b, uint64_t v);
 
 /* The inside of a JSON string (no quotes): escapes quote, backslash and controls; bytes that are not UTF-8

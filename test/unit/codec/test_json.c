@@ -88,6 +88,8 @@ static void table(void **state)
         {STR_INIT("\"\\ud800\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
         {STR_INIT("\"\\udc00\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
         {STR_INIT("\"\\ud800\\u0041\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
+        {STR_INIT("\"\\ud800\\ue000\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
+        {STR_INIT("\"\\ud800\\udbff\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
         {STR_INIT("\"\\ud800x\\udc00\""), ERR_MALFORMED, JSON_FAULT_UTF8, 3},
         {STR_INIT("\"\\u12g4\""), ERR_MALFORMED, JSON_FAULT_SYNTAX, 3},
         {STR_INIT("\"\\u12\""), ERR_MALFORMED, JSON_FAULT_SYNTAX, 3},
@@ -248,6 +250,29 @@ static void each_allocation_may_fail(void **state)
         assert_err(json_parse(buf_str(&b), &json_limits_document, &mem, &root, NULL, NULL), ERR_NO_MEMORY);
         arena_reset(&mem);
     }
+    buf_free(&b);
+}
+
+/* With little memory the answer is that there is not enough of it, never that the names differ. */
+static void duplicates_are_not_lost_to_want_of_memory(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 4096);
+    for (int i = 0; i < 40; i++) buf_printf(&b, "%c\"n%d\":1", i ? ',' : '{', i == 39 ? 0 : i);
+    buf_puts(&b, "}");
+    static char room[8192];
+    bool found = false;
+    for (size_t n = 0; n < sizeof room; n += 16) {
+        struct arena mem;
+        arena_init(&mem, room, n, 0);
+        const struct json *root;
+        enum json_fault fault;
+        enum err e = json_parse(buf_str(&b), &json_limits_token, &mem, &root, &fault, NULL);
+        assert_err(e, fault == JSON_FAULT_DUPLICATE ? ERR_MALFORMED : ERR_NO_MEMORY);
+        found |= fault == JSON_FAULT_DUPLICATE;
+    }
+    assert_true(found);
     buf_free(&b);
 }
 
@@ -428,6 +453,7 @@ int main(void)
         cmocka_unit_test(tree_is_as_written),
         cmocka_unit_test(no_prefix_is_a_document),
         cmocka_unit_test(each_allocation_may_fail),
+        cmocka_unit_test(duplicates_are_not_lost_to_want_of_memory),
         cmocka_unit_test(many_members_cost_no_square),
         cmocka_unit_test(duplicates_are_found_at_every_place),
         cmocka_unit_test(integers_are_exact),
