@@ -16,7 +16,7 @@ for story in "${stories[@]}"; do
     "$1" | *-"$1" | "$1"-*)
         need $PKG_BUILD $PKG_TEST
         build_product
-        exec env SALLYPORT="$PWD/build/sallyport" BUILD="$PWD/build" ALOUD=1 bash "$story"
+        exec env SALLYPORT="$PWD/build/sallyport" BUILD="$PWD/build" EXAMPLES="$PWD/build/examples" ALOUD=1 bash "$story"
         ;;
     esac
 done

@@ -48,7 +48,7 @@ if [ $failed -gt 0 ]; then
     finish
     exit
 fi
-export BUILD=$PWD/build-test SALLYPORT=$PWD/build-test/sallyport
+export BUILD=$PWD/build-test SALLYPORT=$PWD/build-test/sallyport EXAMPLES=$PWD/build-test/examples
 if [ -z "$only" ]; then
     stage 'layout (clang-format)' ./do format check
     stage 'layers' tools/check-layers
