@@ -1,0 +1,226 @@
+#include "base/log_line.h"
+
+#include "base/clock.h"
+#include "base/utf8.h"
+
+void log_line_u64(struct log_line *l, uint64_t v)
+{
+    char d[20];
+    size_t n = 0;
+    do {
+        d[sizeof d - ++n] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    log_line_raw(l, str_make(d + sizeof d - n, n));
+}
+
+void log_line_i64(struct log_line *l, int64_t v)
+{
+    if (v < 0) log_line_lit(l, "-");
+    log_line_u64(l, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+/* Eight bytes at once: whether each is 0x20..0x7e and neither quote nor backslash. */
+static inline bool plain8(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t quote = w ^ ones * '"', back = w ^ ones * '\\', del = w ^ ones * 0x7f;
+    uint64_t hit = ((quote - ones) & ~quote) | ((back - ones) & ~back) | ((del - ones) & ~del) | (w - ones * 0x20) | w;
+    return !(hit & high);
+}
+
+static inline bool plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Copies the plain beginning of s to `to`; its length. */
+static size_t copy_plain(char *to, str s)
+{
+    size_t i = 0;
+    for (uint64_t w; i + 8 <= s.n; i += 8) {
+        memcpy(&w, s.p + i, 8);
+        if (!plain8(w)) break;
+        memcpy(to + i, &w, 8);
+    }
+    for (; i < s.n && plain((unsigned char)s.p[i]); i++) to[i] = s.p[i];
+    return i;
+}
+
+/* Unicode characters that terminals obey or that reorder what stands around them: C1 controls, zero-width and
+ * bidirectional marks, line and paragraph separators, the byte order mark. */
+static bool deceives(const char *p, size_t len)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (len == 2) return u[0] == 0xc2 && u[1] < 0xa0;
+    if (len != 3) return false;
+    if (u[0] == 0xe2 && u[1] == 0x80) return (u[2] >= 0x8b && u[2] <= 0x8f) || (u[2] >= 0xa8 && u[2] <= 0xae);
+    if (u[0] == 0xe2 && u[1] == 0x81) return u[2] >= 0xa0 && u[2] <= 0xaf;
+    return u[0] == 0xef && u[1] == 0xbb && u[2] == 0xbf;
+}
+
+/* The escape for the character of `len` bytes at p (0: not UTF-8), at most 6 bytes; its length, or 0: as it is. */
+static size_t escape(char out[6], const char *p, size_t len, bool visible)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char c = (unsigned char)*p;
+    unsigned code;
+    if (len == 0)
+        code = 0xfffd;
+    else if (c == '"' || c == '\\' || c == '\n') {
+        out[0] = '\\';
+        out[1] = c == '\n' ? 'n' : (char)c;
+        return 2;
+    } else if (c < 0x20 || c == 0x7f)
+        code = c;
+    else if (visible && len == 2 && deceives(p, len))
+        code = (unsigned char)p[1];
+    else if (visible && len == 3 && deceives(p, len))
+        code = (c & 15u) << 12 | ((unsigned char)p[1] & 63u) << 6 | ((unsigned char)p[2] & 63u);
+    else
+        return 0;
+    out[0] = '\\';
+    out[1] = 'u';
+    for (int i = 0; i < 4; i++) out[2 + i] = hex[code >> (12 - 4 * i) & 15];
+    return 6;
+}
+
+void log_line_json(struct log_line *l, str s, size_t max_out, bool visible)
+{
+    size_t room = l->cap - l->n;
+    if (room > max_out) room = max_out;
+    char *to = l->p + l->n;
+    if (LIKELY(s.n <= room)) {
+        size_t done = copy_plain(to, s);
+        l->n += done;
+        if (LIKELY(done == s.n)) return;
+        to += done;
+        room -= done;
+        s = str_from(s, done);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < s.n;) {
+        char e[6];
+        size_t len = utf8_length(str_from(s, i));
+        size_t n = escape(e, s.p + i, len, visible);
+        const char *from = n ? e : s.p + i;
+        if (!n) n = len;
+        if (n > room - used) {
+            l->cut = true;
+            break;
+        }
+        memcpy(to + used, from, n);
+        used += n;
+        i += len ? len : 1;
+    }
+    l->n += used;
+}
+
+void log_line_word(struct log_line *l, str s, size_t max_out)
+{
+    bool word = s.n > 0 && s.n <= max_out;
+    for (size_t i = 0; word && i < s.n; i++) word = plain((unsigned char)s.p[i]) && s.p[i] != ' ' && s.p[i] != '=';
+    if (word) {
+        log_line_raw(l, s);
+        return;
+    }
+    log_line_lit(l, "\"");
+    log_line_json(l, s, max_out, true);
+    log_line_lit(l, "\"");
+}
+
+void log_line_time(struct log_line *l, uint64_t unix_ms)
+{
+    static _Thread_local uint64_t second = UINT64_MAX;
+    static _Thread_local char text[CLOCK_RFC3339_LEN];
+    uint64_t s = unix_ms / 1000;
+    unsigned ms = (unsigned)(unix_ms % 1000);
+    if (s != second) {
+        clock_rfc3339(text, s * 1000);
+        second = s;
+    }
+    text[20] = (char)('0' + ms / 100);
+    text[21] = (char)('0' + ms / 10 % 10);
+    text[22] = (char)('0' + ms % 10);
+    log_line_raw(l, str_make(text, sizeof text));
+}
+
+/* --- redaction --- */
+static bool base64url(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+static bool alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static size_t run(str s, size_t at, bool (*in)(char))
+{
+    size_t n = 0;
+    while (at + n < s.n && in(s.p[at + n])) n++;
+    return n;
+}
+
+/* The length of the compact JWS that begins at `at`, 0 if none does. The header is the base64url of `{"`. A token
+ * without its last part (cut off, or unsigned) counts too. */
+static size_t jws_at(str s, size_t at)
+{
+    if (!str_starts(str_from(s, at), STR("eyJ"))) return 0;
+    size_t head = run(s, at, base64url);
+    if (head < 8 || at + head >= s.n || s.p[at + head] != '.') return 0;
+    size_t payload = run(s, at + head + 1, base64url);
+    if (payload < 8) return 0;
+    size_t n = head + 1 + payload;
+    if (at + n < s.n && s.p[at + n] == '.') n += 1 + run(s, at + n + 1, base64url);
+    return n;
+}
+
+/* sp_<env 1..12>_<id 8..16>_<16 or more>. */
+static size_t apikey_at(str s, size_t at)
+{
+    static const struct {
+        size_t min, max;
+    } part[] = {{1, 12}, {8, 16}, {16, SIZE_MAX}};
+    if (!str_starts(str_from(s, at), STR("sp_"))) return 0;
+    size_t n = 3;
+    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
+        size_t len = run(s, at + n, alnum);
+        if (len < part[i].min || len > part[i].max) return 0;
+        n += len;
+        if (i + 1 == ARRAY_LEN(part)) break;
+        if (at + n >= s.n || s.p[at + n] != '_') return 0;
+        n++;
+    }
+    return n;
+}
+
+/* Where the next secret begins, from `from` on; s.n when there is none. */
+static size_t find_secret(str s, size_t from, size_t *len)
+{
+    for (size_t i = from; i + 16 <= s.n; i++) {
+        if (s.p[i] != 'e' && s.p[i] != 's') continue;
+        *len = s.p[i] == 'e' ? jws_at(s, i) : apikey_at(s, i);
+        if (*len) return i;
+    }
+    return s.n;
+}
+
+str log_redact(str s, char *room, size_t cap)
+{
+    /* Most values hold neither letter: two scans at the speed of memory. */
+    if (LIKELY(s.n < 16 || (!str_has(s, 'J') && !str_has(s, '_')))) return s;
+    size_t len = 0, at = find_secret(s, 0, &len);
+    if (at == s.n) return s;
+    struct log_line out = {.p = room, .cap = cap};
+    size_t from = 0;
+    while (at < s.n && !out.cut) {
+        log_line_raw(&out, str_first(str_make(s.p + from, at - from), cap - out.n));
+        log_line_lit(&out, "[redacted]");
+        from = at + len;
+        at = find_secret(s, from, &len);
+    }
+    if (!out.cut) log_line_raw(&out, str_first(str_from(s, from), cap - out.n));
+    return str_make(room, out.n);
+}
