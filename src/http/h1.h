@@ -13,16 +13,18 @@ enum http_fault {
     HTTP_FAULT_NONE = 0,
     HTTP_FAULT_REQUEST_LINE,
     HTTP_FAULT_STATUS_LINE,
-    HTTP_FAULT_METHOD,
+    HTTP_FAULT_METHOD, /* CONNECT, or a method outside method_known: 501 */
     HTTP_FAULT_TARGET,
-    HTTP_FAULT_VERSION,  /* not HTTP/1.0 or 1.1: 505 for HTTP/2.0 and up, else 400 */
-    HTTP_FAULT_LINE_END, /* bare LF, bare CR */
+    HTTP_FAULT_VERSION,       /* not HTTP/1.0 or 1.1: 400 */
+    HTTP_FAULT_VERSION_MAJOR, /* HTTP/2.0 and up: 505 */
+    HTTP_FAULT_LINE_END,      /* bare LF, bare CR */
     HTTP_FAULT_FIELD_NAME,
     HTTP_FAULT_FIELD_VALUE,
     HTTP_FAULT_FOLD,
     HTTP_FAULT_HOST,
     HTTP_FAULT_CONTENT_LENGTH,
     HTTP_FAULT_TRANSFER_ENCODING,
+    HTTP_FAULT_CODING,      /* well-formed, a registered compression before "chunked": 501 */
     HTTP_FAULT_FRAMING,     /* Content-Length with Transfer-Encoding */
     HTTP_FAULT_EXPECT,      /* an expectation other than 100-continue: 417 */
     HTTP_FAULT_HEAD_SIZE,   /* 431 */
@@ -33,7 +35,7 @@ enum http_fault {
     HTTP_FAULT_MEMORY
 };
 const char *http_fault_name(enum http_fault f); /* "content_length" */
-uint16_t http_fault_status(enum http_fault f);  /* 400, 414, 417, 431, 501 (unknown coding is 501), 505 */
+uint16_t http_fault_status(enum http_fault f);  /* 400, 414, 417, 431, 501, 505; 500 for MEMORY */
 
 struct h1_limits {
     uint32_t max_head;   /* bytes of the whole head, default 16384 */

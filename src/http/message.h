@@ -104,7 +104,13 @@ const struct field *fields_get(const struct fields *f, enum field_id id);
 uint32_t fields_count(const struct fields *f, enum field_id id);
 /* Marks every field of that id as dropped, twins too. */
 void fields_drop(struct fields *f, enum field_id id);
-/* ERR_LIMIT when full; ERR_MALFORMED when the value may not stand in a field (field_value_ok). */
+/* Marks the fields that Connection names (RFC 9110 §7.6.1). Only FIELD_PLAIN ones: what Connection says of the other
+ * classes is not heeded, for each has a rule of its own (hop fields and identity always go, credentials and
+ * forwarding as configured), and the sender must not be able to switch such a rule off. Call it on the fields as
+ * received, before any are added. */
+void fields_drop_nominated(struct fields *f);
+/* ERR_LIMIT when full; ERR_MALFORMED when the value may not stand in a field (field_value_ok) or the name is no
+ * token. An empty name stands for field_name(id). */
 MUST_USE enum err fields_append(struct fields *f, enum field_id id, str name, str value);
 /* RFC 9110 §5.5: no CTL but HTAB, no leading or trailing blank; bytes above 0x7f pass. */
 bool field_value_ok(str value);
@@ -123,7 +129,10 @@ enum method {
     METHOD_TRACE,
     METHOD_CONNECT
 };
-enum method method_of(str name);
+enum method method_of(str name); /* exact case: "get" is METHOD_OTHER */
+/* The methods a request may have: those of the enum, WebDAV's (RFC 3253, 3648, 3744, 4791, 4918, 5323, 5842), LINK and
+ * UNLINK (RFC 2068), PURGE, and UPnP's. A closed list, so that the application's parser knows each of them too. */
+bool method_known(str name);
 bool method_is_safe(enum method m);       /* RFC 9110 §9.2.1 */
 bool method_is_idempotent(enum method m); /* RFC 9110 §9.2.2 */
 
