@@ -73,11 +73,12 @@ struct log_sink {
     const char *role;
     pthread_t thread;
     _Atomic int state;
-    _Atomic bool stop;
+    _Atomic bool stop, ended;
     _Atomic uint32_t slots; /* producers[i] beyond it are NULL */
     _Atomic(struct log_producer *) producers[PRODUCERS];
     _Atomic uint64_t lost; /* lines: of producers that are gone, and by failed writes */
     uint64_t reported, report_ns;
+    struct log_sink *abandoned;
 };
 
 static struct {
@@ -86,7 +87,8 @@ static struct {
     struct log_producer *shared; /* of threads without one of their own */
     _Atomic uint64_t serial;     /* of the open sink, 0: none; tells a thread that its producer is gone */
     uint64_t serials;
-    uint64_t lost_before; /* by sinks that are closed */
+    uint64_t lost_before;       /* by sinks that are closed */
+    struct log_sink *abandoned; /* stuck in a write when they were closed: their memory stays in use */
     _Atomic(const char *) role;
     _Atomic int text; /* -1: not known, look at the descriptor */
     int fd;
@@ -347,6 +349,7 @@ static void *sink_main(void *arg)
         if (stop) break; /* what was committed before stop was set has been swept */
         rest(s, any ? SINK_NAPS : SINK_SLEEPS);
     }
+    atomic_store_explicit(&s->ended, true, memory_order_release);
     return NULL;
 }
 
@@ -446,17 +449,21 @@ enum err log_close(void)
     if (!s) return ERR_OK;
     atomic_store_explicit(&s->stop, true, memory_order_seq_cst);
     wake(s);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += CLOSE_MS / 1000;
-    int e = pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until);
+    uint64_t until = clock_mono_ns() + (uint64_t)CLOSE_MS * 1000000u;
+    while (!atomic_load_explicit(&s->ended, memory_order_acquire) && clock_mono_ns() < until) usleep(500);
+    bool ended = atomic_load_explicit(&s->ended, memory_order_acquire);
     pthread_mutex_lock(&all.lock);
     all.lost_before += sink_lost(s);
+    if (!ended) {
+        s->abandoned = all.abandoned;
+        all.abandoned = s;
+    }
     pthread_mutex_unlock(&all.lock);
-    if (e) { /* stuck in a write that nobody reads: its memory stays until the process ends */
+    if (!ended) {
         pthread_detach(s->thread);
         return ERR_TIMEOUT;
     }
+    pthread_join(s->thread, NULL);
     sink_free(s);
     return ERR_OK;
 }
