@@ -274,6 +274,18 @@ void key_unref(struct key **k)
     free(gone);
 }
 
+bool key_equal(const struct key *a, const struct key *b)
+{
+    if (a->type != b->type || a->algs != b->algs || a->bits != b->bits) return false;
+    switch (a->type) {
+    case KEY_RSA:
+    case KEY_EC: return EVP_PKEY_eq(a->pkey, b->pkey) == 1;
+    case KEY_OKP: return memcmp(a->ed, b->ed, sizeof a->ed) == 0;
+    case KEY_OCT: return secret_equal_str(secret_view(&a->secret), secret_view(&b->secret));
+    }
+    return false;
+}
+
 enum key_type key_type(const struct key *k)
 {
     return k->type;

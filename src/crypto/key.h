@@ -82,6 +82,9 @@ struct key *key_ref(struct key *k);
 /* Lets go and sets *k to NULL; the last one frees (secrets are wiped). Any thread; NULL is fine. */
 void key_unref(struct key **k);
 
+/* Whether both are the same key for the same algorithms. */
+bool key_equal(const struct key *a, const struct key *b);
+
 enum key_type key_type(const struct key *k);
 uint32_t key_algs(const struct key *k);
 uint32_t key_bits(const struct key *k);

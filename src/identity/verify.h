@@ -12,6 +12,7 @@
 #define TOKEN_MAX_LEN       16384
 #define TOKEN_MAX_AUDIENCES 64
 #define TOKEN_MAX_SUBJECT   256 /* characters */
+#define TOKEN_MAX_VALUES    256 /* roles, and permissions, before what may not be asserted is left out */
 #define TOKEN_SKEW_S        5   /* nbf and iat at a running gate */
 
 /* Why a token was refused. JWT_FAULT_NONE is never set on a refusal. */

@@ -1,0 +1,85 @@
+#include "identity/principal.h"
+
+/* What stands for itself: visible ASCII without '%', ',' and ':'. */
+static inline bool plain(unsigned char c)
+{
+    return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != ':';
+}
+
+size_t header_value_encoded_len(str value)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < value.n; i++) n += plain((unsigned char)value.p[i]) ? 1 : 3;
+    return n;
+}
+
+char *header_value_encode(str value, char *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        if (plain(c)) {
+            *out++ = (char)c;
+        } else {
+            *out++ = '%';
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
+        }
+    }
+    return out;
+}
+
+/* Upper case only: the encoder writes no other, and two spellings of one value would not be injective. */
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+enum err header_value_decode(str in, char *out, size_t *out_n)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        unsigned char c = (unsigned char)in.p[i];
+        if (c == '%') {
+            if (in.n - i < 3) return ERR_MALFORMED;
+            int high = hex_digit(in.p[i + 1]), low = hex_digit(in.p[i + 2]);
+            if (high < 0 || low < 0) return ERR_MALFORMED;
+            c = (unsigned char)(high << 4 | low);
+            if (plain(c)) return ERR_MALFORMED;
+            i += 2;
+        } else if (!plain(c)) {
+            return ERR_MALFORMED;
+        }
+        out[n++] = (char)c;
+    }
+    *out_n = n;
+    return ERR_OK;
+}
+
+str principal_encode(str prefix, str subject, struct arena *mem)
+{
+    size_t n = (prefix.n ? header_value_encoded_len(prefix) + 1 : 0) + header_value_encoded_len(subject);
+    char *p = arena_alloc(mem, n ? n : 1), *at = p;
+    if (!p) return STR_NONE;
+    if (prefix.n) {
+        at = header_value_encode(prefix, at);
+        *at++ = ':';
+    }
+    header_value_encode(subject, at);
+    return (str){p, n};
+}
+
+str header_list_encode(const str *values, size_t n, struct arena *mem)
+{
+    size_t room = n ? n - 1 : 0;
+    for (size_t i = 0; i < n; i++) room += header_value_encoded_len(values[i]);
+    char *p = arena_alloc(mem, room ? room : 1), *at = p;
+    if (!p) return STR_NONE;
+    for (size_t i = 0; i < n; i++) {
+        if (i) *at++ = ',';
+        at = header_value_encode(values[i], at);
+    }
+    return (str){p, room};
+}
