@@ -102,13 +102,13 @@ static void print_zsh(void)
     fputs("#compdef sallyport\n"
           "# zsh completion for sallyport; made by 'sallyport completion zsh'\n"
           "_sallyport() {\n"
-          "    local path=\"${words[2]}\"\n"
+          "    local verb=\"${words[2]}\"\n"
           "    local -i used=1\n"
           "    case \"${words[2]} ${words[3]}\" in\n",
           stdout);
     for (const struct cli_entry *entry = cli_table; entry->command; entry++)
         if (entry->group != CLI_GROUP_HIDDEN && strchr(entry->command->name, ' '))
-            printf("        '%s') path='%s'; used=2 ;;\n", entry->command->name, entry->command->name);
+            printf("        '%s') verb='%s'; used=2 ;;\n", entry->command->name, entry->command->name);
     fputs("    esac\n"
           "    if (( CURRENT == 2 )); then\n"
           "        local -a commands=(",
@@ -119,9 +119,9 @@ static void print_zsh(void)
           "        return\n"
           "    fi\n",
           stdout);
-    fputs("    words=(\"$path\" \"${(@)words[used+2,-1]}\")\n"
+    fputs("    words=(\"$verb\" \"${(@)words[used+2,-1]}\")\n"
           "    (( CURRENT -= used ))\n"
-          "    case $path in\n",
+          "    case $verb in\n",
           stdout);
     for (const struct cli_entry *entry = cli_table; entry->command; entry++) {
         if (entry->group == CLI_GROUP_HIDDEN) continue;
