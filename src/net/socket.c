@@ -68,9 +68,18 @@ enum err net_addr_parse(str text, struct net_addr *out)
     return ERR_OK;
 }
 
-static size_t v4_text(const void *ip, char *out)
+/* By hand: it stands in every log line and every forwarded request. */
+static size_t v4_text(const uint8_t *ip, char *out)
 {
-    return inet_ntop(AF_INET, ip, out, NET_TEXT_MAX) ? strlen(out) : 0;
+    char *p = out;
+    for (int i = 0; i < 4; i++) {
+        if (i) *p++ = '.';
+        if (ip[i] >= 100) *p++ = (char)('0' + ip[i] / 100);
+        if (ip[i] >= 10) *p++ = (char)('0' + ip[i] / 10 % 10);
+        *p++ = (char)('0' + ip[i] % 10);
+    }
+    *p = 0;
+    return (size_t)(p - out);
 }
 
 size_t net_addr_text(const struct net_addr *a, char out[NET_TEXT_MAX])
@@ -112,6 +121,20 @@ size_t net_peer_text(const struct net_peer *p, char out[NET_TEXT_MAX])
     int w = memchr(ip, ':', n) ? snprintf(out, NET_TEXT_MAX, "[%.60s]:%u", ip, p->port)
                                : snprintf(out, NET_TEXT_MAX, "%.60s:%u", ip, p->port);
     return w < 0 ? 0 : (size_t)w;
+}
+
+void net_peer_sockaddr(const struct net_peer *p, struct sockaddr_storage *out)
+{
+    *out = (struct sockaddr_storage){.ss_family = AF_UNIX};
+    if (p->family == 4) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        memcpy(&v4.sin_addr, p->ip, 4);
+        memcpy(out, &v4, sizeof v4);
+    } else if (p->family == 6) {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        memcpy(&v6.sin6_addr, p->ip, 16);
+        memcpy(out, &v6, sizeof v6);
+    }
 }
 
 static void no_delay(int fd)

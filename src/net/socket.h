@@ -29,6 +29,8 @@ MUST_USE enum err net_addr_parse(str text, struct net_addr *out);
 /* The text form, NUL-terminated; returns its length. */
 size_t net_addr_text(const struct net_addr *a, char out[NET_TEXT_MAX]);
 size_t net_peer_text(const struct net_peer *p, char out[NET_TEXT_MAX]);
+/* The address back as the system has it, without the port. */
+void net_peer_sockaddr(const struct net_peer *p, struct sockaddr_storage *out);
 /* "127.0.0.1" without the port; "unix". */
 size_t net_peer_ip_text(const struct net_peer *p, char out[NET_TEXT_MAX]);
 

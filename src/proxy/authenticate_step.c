@@ -1,0 +1,175 @@
+/* Who is calling? The product by its apikey or by the token, the user by the token. What is presented must hold,
+ * also where less would have been enough. A token whose key is not known yet may wait for a refresh, once. */
+#include "identity/apikey.h"
+#include "proxy/exchange.h"
+
+/* The product of a key: NULL and a reason when there is a key that does not hold. */
+static enum step product_of_key(struct exchange *x, const struct snapshot_product **out)
+{
+    const struct fields *f = &x->down.request.fields;
+    const struct snapshot *snap = x->config->snap;
+    const struct field *key = fields_get(f, FIELD_APIKEY);
+    struct apikey parts;
+    *out = NULL;
+    if (!key) return STEP_NEXT;
+    if (fields_count(f, FIELD_APIKEY) > 1) return refuse(x, REASON_APIKEY_MALFORMED, "twice");
+    if (apikey_parse(key->value, &parts) != ERR_OK) return refuse(x, REASON_APIKEY_MALFORMED, "form");
+    const struct snapshot_key *known = snapshot_key(snap, parts.id);
+    if (!known || !apikey_matches(key->value, known->sha256)) return refuse(x, REASON_APIKEY_UNKNOWN, NULL);
+    *out = &snap->products[known->product];
+    return STEP_NEXT;
+}
+
+static enum step find_token(struct exchange *x)
+{
+    const struct fields *f = &x->down.request.fields;
+    const struct field *a = fields_get(f, FIELD_AUTHORIZATION);
+    x->unverified_token = STR_NONE;
+    if (!a) return STEP_NEXT;
+    if (fields_count(f, FIELD_AUTHORIZATION) > 1) return refuse(x, REASON_TOKEN_MALFORMED, "twice");
+    if (a->value.n < 8 || !str_ieq(str_first(a->value, 7), STR("Bearer ")))
+        return refuse(x, REASON_TOKEN_MALFORMED, "scheme");
+    str token = str_from(a->value, 7);
+    while (token.n && token.p[0] == ' ') token = str_from(token, 1);
+    if (!token.n) return refuse(x, REASON_TOKEN_MALFORMED, "form");
+    x->unverified_token = token;
+    return STEP_NEXT;
+}
+
+static enum reason reason_of_jwt(enum jwt_fault f)
+{
+    switch (f) {
+    case JWT_FAULT_SIZE:
+    case JWT_FAULT_FORM:
+    case JWT_FAULT_ENCRYPTED:
+    case JWT_FAULT_BASE64:
+    case JWT_FAULT_HEADER:
+    case JWT_FAULT_CRIT:
+    case JWT_FAULT_PAYLOAD: return REASON_TOKEN_MALFORMED;
+    case JWT_FAULT_ALG:
+    case JWT_FAULT_KEY_MISMATCH: return REASON_TOKEN_ALGORITHM;
+    case JWT_FAULT_TYP:
+    case JWT_FAULT_KIND:
+    case JWT_FAULT_BOUND: return REASON_TOKEN_TYPE;
+    case JWT_FAULT_ISS:
+    case JWT_FAULT_UNKNOWN_ISSUER: return REASON_TOKEN_ISSUER_UNKNOWN;
+    case JWT_FAULT_KEYS_UNAVAILABLE: return REASON_KEYS_UNAVAILABLE;
+    case JWT_FAULT_UNKNOWN_KID:
+    case JWT_FAULT_KEY_AMBIGUOUS: return REASON_TOKEN_KEY_UNKNOWN;
+    case JWT_FAULT_SIGNATURE: return REASON_TOKEN_SIGNATURE;
+    case JWT_FAULT_EXPIRED: return REASON_TOKEN_EXPIRED;
+    case JWT_FAULT_NOT_YET:
+    case JWT_FAULT_ISSUED_LATER: return REASON_TOKEN_NOT_YET_VALID;
+    case JWT_FAULT_AUD: return REASON_TOKEN_AUDIENCE;
+    case JWT_FAULT_EXP:
+    case JWT_FAULT_TIME:
+    case JWT_FAULT_SUB:
+    case JWT_FAULT_CLAIM: return REASON_TOKEN_CLAIMS;
+    case JWT_FAULT_PRODUCT: return REASON_TOKEN_PRODUCT;
+    case JWT_FAULT_NONE:
+    case JWT_FAULT_MEMORY: break;
+    }
+    return REASON_INTERNAL;
+}
+
+static enum step refused_token(struct exchange *x, const struct jwt_refusal *why)
+{
+    struct worker *w = x->worker;
+    bool missing = why->fault == JWT_FAULT_UNKNOWN_KID;
+    if (missing && !x->waited_for_keys && worker_want_keys(w, x->config, why->issuer)) {
+        struct issuer_keys *k = &x->config->keys[why->issuer];
+        x->waited_for_keys = true;
+        x->next_waiting = k->first;
+        x->waiting_link = &k->first;
+        if (k->first) k->first->waiting_link = &x->next_waiting;
+        k->first = x;
+        return STEP_WAIT;
+    }
+    return refuse(x, reason_of_jwt(why->fault), jwt_fault_name(why->fault));
+}
+
+void authenticate_cancel(struct exchange *x)
+{
+    if (!x->waiting_link) return;
+    *x->waiting_link = x->next_waiting;
+    if (x->next_waiting) x->next_waiting->waiting_link = x->waiting_link;
+    x->waiting_link = NULL;
+}
+
+void authenticate_wake(struct issuer_keys *k)
+{
+    /* each runs the whole street from here and may end; none can join again: they wait once */
+    while (k->first) {
+        struct exchange *x = k->first;
+        authenticate_cancel(x);
+        exchange_resume(x);
+    }
+}
+
+static enum step verify_token(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct worker_snapshot *c = x->config;
+    int64_t now_s = (int64_t)(x->started_ms / 1000);
+    x->token = token_cache_find(&w->tokens, x->unverified_token, now_s, c->serial, c->keysets);
+    if (LIKELY(x->token != NULL)) return STEP_NEXT;
+    struct claims claims;
+    struct jwt_refusal why = {0};
+    w->verifier.of = c->snap;
+    w->verifier.keysets = c->keysets;
+    w->verifier.n_keysets = c->snap->n_issuers;
+    counter_add(&w->numbers.signatures, 1);
+    enum err e = access_token_verify(&w->verifier, x->unverified_token, now_s, &w->verify_mem, &claims, &why);
+    if (e == ERR_OK) x->token = token_cache_put(&w->tokens, x->unverified_token, &claims, c->snap, c->serial);
+    enum step next = STEP_NEXT;
+    if (e != ERR_OK)
+        next = refused_token(x, &why);
+    else if (!x->token)
+        next = refuse(x, REASON_INTERNAL, "memory");
+    arena_reset(&w->verify_mem);
+    return next;
+}
+
+/* Both say something about the product: they must agree. */
+static enum step choose_product(struct exchange *x, const struct snapshot_product *by_key)
+{
+    const struct snapshot *snap = x->config->snap;
+    if (!x->token) {
+        x->product = by_key;
+        return STEP_NEXT;
+    }
+    const struct caller *who = &x->token->caller;
+    if (by_key) {
+        bool vouched = name_set_has(&snap->issuers[who->issuer].issuer->products, by_key->name);
+        if (!vouched || (who->product.n && !str_eq(who->product, by_key->name)))
+            return refuse(x, REASON_PRODUCT_MISMATCH, NULL);
+        x->product = by_key;
+        return STEP_NEXT;
+    }
+    x->product = who->product.n ? snapshot_product(snap, who->product) : NULL;
+    if (!x->product) return refuse(x, REASON_TOKEN_PRODUCT, NULL);
+    if (x->product->auth == PRODUCT_APIKEY) {
+        x->product = NULL;
+        return refuse(x, REASON_APIKEY_MISSING, NULL);
+    }
+    return STEP_NEXT;
+}
+
+enum step authenticate_step(struct exchange *x)
+{
+    const struct snapshot_product *by_key;
+    if (x->action->is_public) return STEP_NEXT;
+    enum step next = find_token(x);
+    if (next == STEP_NEXT) next = product_of_key(x, &by_key);
+    if (next != STEP_NEXT) return next;
+    if (!x->unverified_token.n) {
+        bool key_is_enough = x->action->accept & ACCEPT_APIKEY;
+        if (!by_key && key_is_enough)
+            return refuse(x, x->action->accept & ACCEPT_TOKEN ? REASON_NO_CREDENTIAL : REASON_APIKEY_MISSING, NULL);
+        if (!key_is_enough) return refuse(x, REASON_TOKEN_MISSING, NULL);
+    } else {
+        next = verify_token(x);
+        if (next != STEP_NEXT) return next;
+    }
+    return choose_product(x, by_key);
+}

@@ -1,0 +1,113 @@
+/* One request's life: an array of steps, run in order, resumable and cancellable.
+ *
+ *   exchange_start ──► route ► authenticate ► authorize ► limit ► stamp ► dispatch ► relay ──► exchange_end
+ *                        │ STEP_REFUSE at any: exchange_refuse (an RFC 9457 problem) ──────────────┘
+ *
+ * STEP_WAIT: somebody will call exchange_resume, which runs the same step again; until then the exchange may be
+ * cancelled (the client is gone, a deadline passed). Logging is always last. */
+#ifndef SALLYPORT_PROXY_EXCHANGE_H
+#define SALLYPORT_PROXY_EXCHANGE_H
+
+#include "http/stream.h"
+#include "proxy/worker.h"
+#include "serve/reason.h"
+
+#define EXCHANGE_FIELDS   256 /* most a head may have (the configuration's bound ends there) */
+#define EXCHANGE_STAMPS   24  /* fields that we add */
+#define EXCHANGE_TRAILERS 32
+#define EXCHANGE_ARENA    2048
+#define EXCHANGE_CAP      (128u * 1024)
+#define GATE              1
+
+enum step { STEP_NEXT, STEP_WAIT, STEP_REFUSE };
+typedef enum step step_fn(struct exchange *x);
+
+struct exchange {
+    struct server_stream down; /* first: the connection knows us by it */
+    struct client_stream up;
+    struct worker *worker;
+    struct worker_snapshot *config;
+    struct arena mem;
+    uint8_t step;
+    bool ending;     /* exchange_end was reached */
+    bool responding; /* the answer's head has left */
+
+    uint64_t started_ns, started_ms, decided_ns, deadline_ms;
+    enum reason reason;
+    enum effect effect;
+    uint16_t status;
+    const char *fault; /* finer cause, a constant; may be NULL */
+
+    /* route */
+    const struct snapshot_action *action;
+    struct route route;
+    str path; /* canonical, or empty while it is not known */
+    /* authenticate */
+    const struct snapshot_product *product;
+    struct token_entry *token; /* pinned; NULL: no token */
+    str unverified_token;
+    struct exchange *next_waiting, **waiting_link; /* in issuer_keys.first */
+    bool waited_for_keys;
+    /* stamp */
+    char id[ULID_LEN];
+    char trace_id[32];
+    char traceparent[55];
+    str correlation;
+    /* dispatch */
+    struct upstream *upstream;
+    struct h1_client *conn; /* connected, not yet asked */
+    struct h1_client *connecting;
+    struct timer timer;
+    enum { STAGE_NONE = 0, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
+    uint64_t stage_until_ms, connect_until_ms;
+    uint32_t attempts;
+    bool fresh;           /* no pooled connection any more: one failed stale */
+    bool attempt_failed;  /* the last attempt to connect */
+    bool counted_waiting; /* in upstream->waiting */
+    /* relay */
+    uint64_t body_seen;
+    bool up_started, up_done, up_closed, body_taken, answer_begun, answer_ended;
+
+    char first[EXCHANGE_ARENA];
+    struct field request_fields[EXCHANGE_FIELDS + EXCHANGE_STAMPS];
+    struct field response_fields[EXCHANGE_FIELDS + EXCHANGE_STAMPS];
+    struct field trailers_up[EXCHANGE_TRAILERS], trailers_down[EXCHANGE_TRAILERS];
+};
+
+extern const struct server_handler exchange_handler;
+
+/* server_env callbacks */
+struct server_stream *exchange_new(void *worker);
+void exchange_free(void *worker, struct server_stream *s);
+
+/* Runs the street from the step where it waits. */
+void exchange_resume(struct exchange *x);
+/* Refuses from outside the street (deadlines, failures of the upstream). */
+void exchange_refuse(struct exchange *x, enum reason reason, const char *fault);
+/* Lets go of everything, records, and gives the stream back. */
+void exchange_end(struct exchange *x);
+/* Waits for that stage until then; the total deadline holds all the same. */
+void exchange_stage(struct exchange *x, int stage, uint64_t until_ms);
+/* STEP_REFUSE with a reason. */
+enum step refuse(struct exchange *x, enum reason reason, const char *fault);
+
+/* the street */
+step_fn route_step, authenticate_step, authorize_step, limit_step, stamp_step, dispatch_step, relay_step;
+
+/* authenticate: waiting for keys */
+void authenticate_wake(struct issuer_keys *k);
+void authenticate_cancel(struct exchange *x);
+/* dispatch: the attempt did not bring an answer; tries again where that is safe */
+#define STEP_OF_DISPATCH 5
+void dispatch_failed(struct exchange *x, enum client_failure why);
+void dispatch_cancel(struct exchange *x);
+extern const struct client_handler relay_handler;
+/* relay: the client's side moved */
+void relay_client_readable(struct exchange *x);
+void relay_client_writable(struct exchange *x);
+/* refuse.c: writes the problem as the whole answer */
+void refuse_respond(struct exchange *x);
+/* record.c */
+void exchange_record(struct exchange *x);
+
+#endif

@@ -1,0 +1,157 @@
+/* What the service will see: first everything goes that the client may not say, then we say it. */
+#include "base/clock.h"
+#include "proxy/exchange.h"
+
+static bool hop_trusted(const struct exchange *x)
+{
+    const struct snapshot *snap = x->config->snap;
+    struct sockaddr_storage ss;
+    if (!snap->n_networks) return false;
+    net_peer_sockaddr(x->down.peer, &ss);
+    return snapshot_hop_trusted(snap, (const struct sockaddr *)&ss);
+}
+
+static bool passes(const struct field *f, uint8_t pass, bool trusted)
+{
+    if (f->twin) return false; /* X_User_ID: an application may take it for X-User-ID */
+    enum field_id id = (enum field_id)f->id;
+    switch (field_class_of(id)) {
+    case FIELD_HOP:
+    case FIELD_OVERRIDE: return false;
+    case FIELD_IDENTITY: return false;
+    case FIELD_CREDENTIAL:
+        return (id == FIELD_AUTHORIZATION && pass & PASS_AUTHORIZATION) || (id == FIELD_COOKIE && pass & PASS_COOKIE) ||
+               (id == FIELD_APIKEY && pass & PASS_APIKEY);
+    case FIELD_FORWARDING: /* those that we extend are written anew */
+        return trusted && id != FIELD_X_FORWARDED_FOR && id != FIELD_VIA && id != FIELD_CDN_LOOP;
+    case FIELD_PLAIN: break;
+    }
+    return id != FIELD_TRACEPARENT && id != FIELD_TRACESTATE && id != FIELD_BAGGAGE;
+}
+
+/* "a, b" of all fields of that id and `last`; `last` alone when there are none. .p NULL: memory. */
+static str extend(struct exchange *x, enum field_id id, str last)
+{
+    const struct fields *f = &x->down.request.fields;
+    size_t n = last.n;
+    for (uint32_t i = 0; i < f->n; i++)
+        if (f->v[i].id == id && !f->v[i].twin) n += f->v[i].value.n + 2;
+    if (n == last.n) return last;
+    char *out = arena_alloc(&x->mem, n), *at = out;
+    if (!out) return STR_NONE;
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (f->v[i].id != id || f->v[i].twin) continue;
+        memcpy(at, f->v[i].value.p, f->v[i].value.n);
+        at += f->v[i].value.n;
+        memcpy(at, ", ", 2);
+        at += 2;
+    }
+    memcpy(at, last.p, last.n);
+    return str_make(out, n);
+}
+
+static bool hex_lower(str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f'))) return false;
+    return true;
+}
+
+static bool all_zero(str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != '0') return false;
+    return true;
+}
+
+/* W3C Trace Context §3.2: version 00 has exactly 55 characters; a later version may go on after a dash. */
+static bool traceparent_ok(str v)
+{
+    if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-') return false;
+    str version = str_first(v, 2), trace = str_make(v.p + 3, 32), span = str_make(v.p + 36, 16);
+    str flags = str_make(v.p + 53, 2);
+    if (!hex_lower(version) || !hex_lower(trace) || !hex_lower(span) || !hex_lower(flags)) return false;
+    if (str_eq(version, STR("ff")) || all_zero(trace) || all_zero(span)) return false;
+    return str_eq(version, STR("00")) ? v.n == 55 : v.n == 55 || v.p[55] == '-';
+}
+
+/* Goes on with the caller's trace if it is a good one, else begins a new one. True: tracestate may pass, too. */
+static bool trace(struct exchange *x)
+{
+    const struct fields *f = &x->down.request.fields;
+    const struct field *in = fields_get(f, FIELD_TRACEPARENT);
+    bool go_on = in && fields_count(f, FIELD_TRACEPARENT) == 1 && traceparent_ok(in->value);
+    char *t = x->traceparent;
+    if (go_on)
+        memcpy(x->trace_id, in->value.p + 3, 32);
+    else
+        rand_hex(x->trace_id, 16);
+    memcpy(t, "00-", 3);
+    memcpy(t + 3, x->trace_id, 32);
+    t[35] = '-';
+    rand_hex(t + 36, 8);
+    t[52] = '-';
+    memcpy(t + 53, go_on ? in->value.p + 53 : "01", 2);
+    return go_on;
+}
+
+/* Values that we make or have encoded are good by construction; the others were checked by the parser. */
+static void put(struct fields *f, enum field_id id, str value)
+{
+    if (!value.n || f->n >= f->cap) return;
+    f->v[f->n++] = (struct field){.name = field_name(id), .value = value, .id = (uint16_t)id};
+}
+
+static enum step put_identity(struct exchange *x, struct fields *f)
+{
+    if (x->token) {
+        const struct caller *who = &x->token->caller;
+        put(f, FIELD_X_USER_ID, who->user_id);
+        put(f, FIELD_X_USER_ROLES, who->roles);
+        put(f, FIELD_X_USER_PERMISSIONS, who->permissions);
+        put(f, FIELD_X_CLIENT_ID, who->client);
+    }
+    if (x->product) put(f, FIELD_X_PRODUCT, x->product->name);
+    put(f, FIELD_X_ACTION, x->action->name);
+    put(f, FIELD_X_CORRELATION_ID, x->correlation);
+    return STEP_NEXT;
+}
+
+static enum step put_forwarding(struct exchange *x, struct fields *f, bool trusted)
+{
+    const struct request *r = &x->down.request;
+    const struct snapshot *snap = x->config->snap;
+    char ip[NET_TEXT_MAX];
+    str remote = arena_copy(&x->mem, str_make(ip, net_peer_ip_text(x->down.peer, ip)));
+    str forwarded_for = trusted ? extend(x, FIELD_X_FORWARDED_FOR, remote) : remote;
+    str via = extend(x, FIELD_VIA, x->config->via[r->minor ? 1 : 0]);
+    str loop = extend(x, FIELD_CDN_LOOP, snap->name);
+    if (!remote.p || !forwarded_for.p || !via.p || !loop.p) return refuse(x, REASON_HEAD_TOO_LARGE, "forwarding");
+    put(f, FIELD_X_FORWARDED_FOR, forwarded_for);
+    if (!trusted || !fields_get(f, FIELD_X_FORWARDED_HOST)) put(f, FIELD_X_FORWARDED_HOST, r->authority);
+    if (!trusted || !fields_get(f, FIELD_X_FORWARDED_PROTO)) put(f, FIELD_X_FORWARDED_PROTO, STR("http"));
+    put(f, FIELD_VIA, via);
+    put(f, FIELD_CDN_LOOP, loop);
+    return STEP_NEXT;
+}
+
+enum step stamp_step(struct exchange *x)
+{
+    struct fields *f = &x->down.request.fields;
+    uint8_t pass = x->config->snap->services[x->action->service].pass;
+    bool trusted = hop_trusted(x);
+    const struct field *correlation = fields_get(f, FIELD_X_CORRELATION_ID);
+    if (trusted && correlation && correlation->value.n <= 128) x->correlation = correlation->value;
+    bool same_trace = trace(x);
+    fields_drop_nominated(f);
+    for (uint32_t i = 0; i < f->n; i++) {
+        struct field *v = &f->v[i];
+        if (v->id == FIELD_TRACESTATE && same_trace && !v->twin && !v->drop) continue;
+        v->drop = v->drop || !passes(v, pass, trusted);
+    }
+    f->cap += EXCHANGE_STAMPS;
+    enum step next = put_forwarding(x, f, trusted);
+    if (next != STEP_NEXT) return next;
+    put(f, FIELD_TRACEPARENT, str_make(x->traceparent, sizeof x->traceparent));
+    return put_identity(x, f);
+}

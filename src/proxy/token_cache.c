@@ -1,0 +1,196 @@
+#include "proxy/token_cache.h"
+
+#include "identity/issuer.h"
+#include "identity/principal.h"
+
+#include <stdlib.h>
+
+#define HITS_MAX 3
+#define TAIL     32u /* bytes of the token that are hashed: the signature's end, different for any two good tokens */
+
+void token_cache_init(struct token_cache *c, uint32_t sets, size_t max_bytes)
+{
+    *c = (struct token_cache){.sets = sets, .max_bytes = max_bytes};
+}
+
+static void entry_free(struct token_cache *c, struct token_entry *e)
+{
+    c->bytes -= e->size;
+    free(e);
+}
+
+static void unlink_way(struct token_cache *c, struct token_entry **way)
+{
+    struct token_entry *e = *way;
+    *way = NULL;
+    e->linked = false;
+    if (e->pins == 0) entry_free(c, e);
+}
+
+void token_cache_free(struct token_cache *c)
+{
+    for (size_t i = 0; c->ways && i < (size_t)c->sets * TOKEN_CACHE_WAYS; i++)
+        if (c->ways[i]) unlink_way(c, &c->ways[i]);
+    free(c->ways);
+    c->ways = NULL;
+}
+
+static uint64_t token_hash(str token)
+{
+    return map_hash(str_from(token, token.n > TAIL ? token.n - TAIL : 0)) ^ token.n;
+}
+
+static struct token_entry **set_of(const struct token_cache *c, uint64_t hash)
+{
+    return c->ways + (size_t)(hash & (c->sets - 1)) * TOKEN_CACHE_WAYS;
+}
+
+struct token_entry *token_cache_find(struct token_cache *c, str token, int64_t now_s, uint64_t snapshot,
+                                     struct keyset *const *keysets)
+{
+    if (!c->ways) return NULL;
+    uint64_t hash = token_hash(token);
+    struct token_entry **set = set_of(c, hash);
+    for (int i = 0; i < TOKEN_CACHE_WAYS; i++) {
+        struct token_entry *e = set[i];
+        if (!e || e->hash != hash || !str_eq(e->token, token)) continue;
+        const struct keyset *keys = e->snapshot == snapshot ? keysets[e->caller.issuer] : NULL;
+        if (e->caller.exp_s <= now_s || !keys || keyset_serial(keys) != e->keyset) {
+            unlink_way(c, &set[i]);
+            break;
+        }
+        if (e->hits < HITS_MAX) e->hits++;
+        e->pins++;
+        c->found++;
+        return e;
+    }
+    c->missed++;
+    return NULL;
+}
+
+/* --- making an entry: one block that holds everything --- */
+
+struct layout {
+    char *at;
+};
+
+static str put_copy(struct layout *l, str s)
+{
+    str out = {l->at, s.n};
+    if (s.n) memcpy(l->at, s.p, s.n);
+    l->at += s.n;
+    return out;
+}
+
+static str put_value(struct layout *l, str s)
+{
+    char *from = l->at;
+    l->at = header_value_encode(s, l->at);
+    return str_make(from, (size_t)(l->at - from));
+}
+
+static str put_list(struct layout *l, const str *v, uint32_t n)
+{
+    char *from = l->at;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i) *l->at++ = ',';
+        l->at = header_value_encode(v[i], l->at);
+    }
+    return str_make(from, (size_t)(l->at - from));
+}
+
+static str put_principal(struct layout *l, str prefix, str sub)
+{
+    char *from = l->at;
+    if (prefix.n) {
+        l->at = header_value_encode(prefix, l->at);
+        *l->at++ = ':';
+    }
+    l->at = header_value_encode(sub, l->at);
+    return str_make(from, (size_t)(l->at - from));
+}
+
+static size_t list_room(const str *v, uint32_t n)
+{
+    size_t room = n;
+    for (uint32_t i = 0; i < n; i++) room += header_value_encoded_len(v[i]);
+    return room;
+}
+
+static uint32_t find_grantors(const struct snapshot *snap, const struct claims *claims, uint16_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < claims->n_roles; i++) {
+        uint16_t g = snapshot_role(snap, claims->roles[i]);
+        if (g != SNAPSHOT_NO_GRANTOR) out[n++] = g;
+    }
+    for (uint32_t i = 0; i < claims->n_permissions; i++) {
+        uint16_t g = snapshot_permission(snap, claims->permissions[i]);
+        if (g != SNAPSHOT_NO_GRANTOR) out[n++] = g;
+    }
+    return n;
+}
+
+static struct token_entry *entry_make(str token, const struct claims *claims, const struct snapshot *snap)
+{
+    str prefix = snap->issuers[claims->issuer].issuer->prefix;
+    size_t grantors = (size_t)claims->n_roles + claims->n_permissions;
+    size_t room = sizeof(struct token_entry) + grantors * sizeof(uint16_t) + token.n + claims->product.n +
+                  header_value_encoded_len(prefix) + 1 + header_value_encoded_len(claims->sub) +
+                  header_value_encoded_len(claims->client) + list_room(claims->roles, claims->n_roles) +
+                  list_room(claims->permissions, claims->n_permissions);
+    struct token_entry *e = malloc(room);
+    if (!e) return NULL;
+    uint16_t *g = (uint16_t *)(void *)(e + 1);
+    struct layout l = {(char *)(g + grantors)};
+    *e = (struct token_entry){.size = room, .pins = 1};
+    e->token = put_copy(&l, token);
+    e->caller = (struct caller){.issuer = claims->issuer, .exp_s = claims->exp_s, .grantors = g};
+    e->caller.n_grantors = find_grantors(snap, claims, g);
+    e->caller.product = put_copy(&l, claims->product);
+    e->caller.user_id = put_principal(&l, prefix, claims->sub);
+    e->caller.client = put_value(&l, claims->client);
+    e->caller.roles = put_list(&l, claims->roles, claims->n_roles);
+    e->caller.permissions = put_list(&l, claims->permissions, claims->n_permissions);
+    return e;
+}
+
+/* The way a new entry takes: a free one, else one never seen again, else all grow older and the oldest goes. */
+static struct token_entry **victim(struct token_entry **set)
+{
+    for (;;) {
+        for (int i = 0; i < TOKEN_CACHE_WAYS; i++)
+            if (!set[i]) return &set[i];
+        for (int i = 0; i < TOKEN_CACHE_WAYS; i++)
+            if (set[i]->hits == 0) return &set[i];
+        for (int i = 0; i < TOKEN_CACHE_WAYS; i++) set[i]->hits--;
+    }
+}
+
+struct token_entry *token_cache_put(struct token_cache *c, str token, const struct claims *claims,
+                                    const struct snapshot *snap, uint64_t serial)
+{
+    struct token_entry *e = entry_make(token, claims, snap);
+    if (!e) return NULL;
+    e->hash = token_hash(token);
+    e->snapshot = serial;
+    e->keyset = claims->keyset;
+    c->bytes += e->size;
+    if (!c->ways) c->ways = calloc((size_t)c->sets * TOKEN_CACHE_WAYS, sizeof(struct token_entry *));
+    if (!c->ways) return e; /* good for this request all the same */
+    struct token_entry **way = victim(set_of(c, e->hash));
+    if (*way) {
+        c->evicted++;
+        unlink_way(c, way);
+    }
+    if (c->bytes > c->max_bytes) return e;
+    *way = e;
+    e->linked = true;
+    return e;
+}
+
+void token_cache_unpin(struct token_cache *c, struct token_entry *e)
+{
+    e->pins--;
+    if (e->pins == 0 && !e->linked) entry_free(c, e);
+}

@@ -1,0 +1,125 @@
+/* A worker: one thread with its own loop, listening sockets, pools, caches and counters.
+ *
+ * Shares nothing that is written with other workers. The control thread speaks to it by mail only; counters and the
+ * decision ring are read from outside without stopping it. */
+#ifndef SALLYPORT_PROXY_WORKER_H
+#define SALLYPORT_PROXY_WORKER_H
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "config/feed.h"
+#include "config/snapshot.h"
+#include "http/h1_client.h"
+#include "http/h1_server.h"
+#include "identity/verify.h"
+#include "net/loop.h"
+#include "proxy/token_cache.h"
+#include "proxy/upstream.h"
+#include "serve/counters.h"
+#include "serve/decision.h"
+
+#include <pthread.h>
+
+struct exchange;
+
+/* Keys of one issuer as this worker has them, and who waits for better ones. */
+struct issuer_keys {
+    uint64_t asked_ms;      /* when the control thread was last asked; 0: never */
+    bool asking;            /* an answer is due */
+    struct exchange *first; /* exchanges that wait for it */
+};
+
+/* A snapshot as one worker uses it: its own count, so that a request costs no atomic instruction. */
+struct worker_snapshot {
+    struct snapshot *snap;
+    uint32_t refs;
+    uint64_t serial;             /* unlike that of any other of this worker */
+    struct keyset **keysets;     /* by issuer; NULL: not loaded */
+    struct issuer_keys *keys;    /* by issuer */
+    struct upstream **upstreams; /* all instances of all services */
+    uint32_t *first_upstream;    /* by service: where its instances begin */
+    uint32_t *turn;              /* by service: round robin */
+    str via[2];                  /* "1.0 name", "1.1 name" */
+};
+
+/* What others may read at any time. */
+struct worker_numbers {
+    struct counter connections, accepted, refused, timed_out; /* clients */
+    struct counter upstream_open, upstream_opened, retries;
+    struct counter token_hits, token_misses, token_evictions, signatures;
+    struct counter snapshot; /* generation in use */
+};
+
+struct worker_listener {
+    struct watch watch;
+    struct timer again; /* accepting was put off: no descriptors */
+    struct worker *worker;
+    struct worker_listener *next;
+};
+
+/* Called on a worker's thread: ask for fresh keys of an issuer. */
+typedef void worker_keys_wanted(void *ctx, uint64_t generation, uint32_t issuer);
+
+struct worker {
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    struct loop *loop;
+    struct http_io io;
+    struct server_env server;
+    struct client_env client;
+    struct slab exchanges;
+    struct map upstreams; /* by address text */
+    struct worker_snapshot *current;
+    uint64_t serials;
+    struct feed_position feed;
+    struct token_cache tokens;
+    struct verifier verifier;
+    struct arena verify_mem;
+    void *verify_first;
+    struct counters *counters;
+    struct decision_ring *ring;
+    struct log_producer *log;
+    struct worker_numbers numbers;
+    struct worker_listener *listeners;
+    struct timer housekeeping;
+    uint64_t drain_from_ms, drain_until_ms;
+    bool draining, drained;
+    worker_keys_wanted *keys_wanted;
+    void *keys_wanted_ctx;
+    void (*on_drained)(void *ctx, unsigned index); /* on the worker's thread */
+};
+
+/* Made by the control thread, in the configuration of `snap` (borrowed; a first FEED_SNAPSHOT must follow).
+ * ERR_NO_MEMORY, ERR_IO. */
+MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, struct worker **out);
+/* Takes the listening socket over. Before worker_start only. */
+MUST_USE enum err worker_listen(struct worker *w, int fd);
+MUST_USE enum err worker_start(struct worker *w);
+
+/* What a FEED_SNAPSHOT record carries to a worker: the snapshot with the keys there are for it, so that no request
+ * falls between the two. References are handed over. */
+struct worker_delivery {
+    struct snapshot *snap;
+    uint32_t n;
+    struct keyset *keysets[]; /* by issuer; NULL: not loaded */
+};
+
+/* A feed record for this worker (FEED_SNAPSHOT: struct worker_delivery *, freed by the worker; FEED_ISSUER_KEYS: struct
+ * keyset *); what its payload owns is handed over. Any thread. ERR_NO_MEMORY: nothing was taken. */
+MUST_USE enum err worker_feed(struct worker *w, const struct feed_record *r);
+/* The answer to keys_wanted when there is nothing new: whoever waits goes on with what there is. */
+MUST_USE enum err worker_keys_answer(struct worker *w, uint64_t generation, uint32_t issuer);
+/* No new connections; requests under way get until drain_ms from now, then on_drained and the thread ends. */
+MUST_USE enum err worker_drain(struct worker *w, uint32_t drain_ms);
+
+void worker_join(struct worker *w);
+void worker_free(struct worker **w);
+
+/* --- for the steps --- */
+struct worker_snapshot *worker_snapshot_ref(struct worker *w);
+void worker_snapshot_unref(struct worker *w, struct worker_snapshot **s);
+/* Asks for fresh keys unless that was done lately. True: an answer will come, x may wait. */
+bool worker_want_keys(struct worker *w, struct worker_snapshot *s, uint32_t issuer);
+
+#endif
