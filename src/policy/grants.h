@@ -7,8 +7,7 @@
 #define SALLYPORT_POLICY_GRANTS_H
 
 #include "base/arena.h"
-
-enum effect { EFFECT_DENY = 0, EFFECT_PERMIT };
+#include "policy/decision.h"
 
 struct grants {
     uint64_t *bits; /* grantors × words */
