@@ -17,6 +17,7 @@ int main(int argc, char **argv)
     char request[16384], in[16384];
     FILE *f = fopen(argv[3], "re");
     size_t n = f ? fread(request, 1, sizeof request, f) : 0;
+    if (f) fclose(f);
     if (n == 0 || n == sizeof request) {
         fprintf(stderr, "%s: no request, or too long\n", argv[3]);
         return 2;

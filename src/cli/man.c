@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* A backslash, and a dot or quote that begins a line, would be read as commands. */
@@ -183,6 +184,8 @@ static int man_run(const struct cli_args *args)
     char date[64], page[64];
     int status = page_date(args, date, sizeof date);
     if (status != CLI_OK) return status;
+    if (mkdir(args->rest[0], 0777) != 0 && errno != EEXIST)
+        return cli_failure(args, "%s: %s", args->rest[0], strerror(errno));
     FILE *out = open_page(args, "sallyport");
     if (!out) return CLI_FAILED;
     put_overview(out, date);
@@ -202,7 +205,8 @@ const struct cli_command cli_man = {
     .name = "man",
     .summary = "write the manual pages into a folder",
     .synopsis = "FOLDER",
-    .description = "Writes one page a command, FOLDER/sallyport-COMMAND.1, and FOLDER/sallyport.1.",
+    .description = "Writes one page a command, FOLDER/sallyport-COMMAND.1, and FOLDER/sallyport.1; makes the "
+                   "folder if it is not there.",
     .min_rest = 1,
     .max_rest = 1,
     .run = man_run,

@@ -208,7 +208,7 @@ class Process:
         self.name = name or os.path.basename(argv[0])
         self.out_path = os.path.join(self.dir, "stdout")
         self.err_path = os.path.join(self.dir, "stderr")
-        with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
+        with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.popen = subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin, stdout=out, stderr=err,
                                           preexec_fn=_die_with_parent, start_new_session=True)
         self.pid = self.popen.pid

@@ -1,5 +1,5 @@
 # run: build the product and start it with two sample services; Ctrl-C ends everything
-# shellcheck shell=bash disable=SC2086,SC2317
+# shellcheck shell=bash disable=SC2086
 need $PKG_BUILD
 say "building (the first time takes a minute)"
 build_product
