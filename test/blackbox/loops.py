@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Requests that come back, and hops that say whom they speak for."""
 
-import threading
 
 import port
 from port import Client, Shop, check, equal
@@ -120,8 +119,8 @@ def trusted():
         check("127.0.0.1" in told, "the hop itself is not named: %r" % seen.fields)
         # believed are hops, never identity
         s.upstream.clear()
-        port.fetch(s.port, "/public/x", [("X-User-ID", "admin"), ("X-Forwarded-User", "admin"),
-                                         ("X-Forwarded-Client-Cert", "admin"), ("X-Original-URL", "/admin/x")])
+        port.fetch(s.port, "/public/x", [("X-User-ID", "admin"), ("X-User-Roles", "admin"), ("Txn-Token", "admin"),
+                                         ("X-Original-URL", "/admin/x"), ("X_Forwarded_For", "admin")])
         check(b"admin" not in s.upstream.bytes(), "a trusted hop asserts identity: %r" % s.upstream.bytes())
     with Shop(change=lambda c: c.update(trusted_hops=["10.0.0.0/8", "::1/128"])) as s:
         port.fetch(s.port, "/public/x", FORGED)

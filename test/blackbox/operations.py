@@ -6,12 +6,11 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import port
-from port import Client, Closed, Failure, Gateway, Key, Process, Shop, bearer, check, equal, ok
+from port import Client, Failure, Key, Process, Shop, check, equal, ok
 
 
 class Load:
@@ -354,8 +353,6 @@ def first_answer():
 
 @port.test("no descriptors left: it refuses or waits, and serves again")
 def descriptors():
-    def lower():
-        pass
     with Shop(change=lambda c: c.update(workers=1)) as s:
         limit = s.gateway.process.descriptors() + 10
         resource.prlimit(s.gateway.pid, resource.RLIMIT_NOFILE, (limit, limit))
@@ -365,7 +362,6 @@ def descriptors():
             held.append(c)
         time.sleep(0.3)
         check(s.gateway.process.alive(), "it died")
-        used = os.times()
         before = sum(int(x) for x in open("/proc/%d/stat" % s.gateway.pid).read().split()[13:15])
         time.sleep(1)
         spent = sum(int(x) for x in open("/proc/%d/stat" % s.gateway.pid).read().split()[13:15]) - before

@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -288,16 +287,13 @@ def cli(*args, input=None, cwd=None, env=None, seconds=15):
 class Key:
     """An API key made by the product, and the line of the configuration that admits it."""
 
-    def __init__(self, product="shop"):
-        code, out, err = cli("key", "new", product)
-        text = out + err
-        found = re.search(r"sp_[a-z0-9]+_[A-Za-z0-9_]+", text)
-        digest = re.search(r"sha256:\s*\"?([0-9a-f]{64})", text)
-        ident = re.search(r"\bid:\s*\"?([a-z0-9]{8,16})", text)
-        if code != 0 or not (found and digest and ident):
-            raise Failure("sallyport key new: exit %d: %s" % (code, text))
-        self.text = found.group(0)
-        self.entry = {"id": ident.group(1), "sha256": digest.group(1)}
+    def __init__(self, product="shop", env="test"):
+        code, out, err = cli("key", "new", product, "--env", env, "--json")
+        if code != 0:
+            raise Failure("sallyport key new: exit %d: %s" % (code, out + err))
+        made = json.loads(out)
+        self.text = made["key"]
+        self.entry = {"id": made["id"], "sha256": made["sha256"]}
         if hashlib.sha256(self.text.encode()).hexdigest() != self.entry["sha256"]:
             raise Failure("the hash that `key new` prints is not that of the key it prints")
 

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import port
 from port import Client, Failure, Process, Shop, bearer, check, equal
@@ -112,7 +111,8 @@ def refusal(name, method, path, who, status, code):
     check(len(out.split("\n")) >= 3, "`why` says little: %r" % out)
     code_, out, err = s.gateway.cli("why", "--json", ident)
     equal(code_, 0, "exit code of why --json (%s)" % err)
-    equal(json.loads(out)["decision_id"] if "decision_id" in json.loads(out) else json.loads(out).get("id"), ident, "id")
+    told = json.loads(out)
+    equal((told.get("decision_id"), told.get("reason")), (ident, problem["code"]), "id and reason in JSON")
 
 
 @port.test("why: a granted request is explained too, by the id in the access log")

@@ -7,7 +7,7 @@ Each is judged twice: by what the client is told, and by the bytes that an upstr
 import re
 
 import port
-from port import Client, Failure, Shop, check, equal
+from port import Client, Shop, check, equal
 
 _shop = None
 
