@@ -83,7 +83,8 @@ struct control {
 /* Who is asking: filled by the listener for each connection. */
 struct control_peer {
     enum control_face face;
-    str local;       /* getsockname() as "127.0.0.1:8081" or "[::1]:8081"; admin only */
+    str local;       /* the listener's address, "127.0.0.1:8081"; all addresses (":8081", "[::]:8081", "0.0.0.0:8081"):
+                      * then Host may be any IP literal with that port, which no page can have as its name */
     const str *also; /* further authorities that are ours (a configured name); may be NULL */
     size_t also_n;
 };
@@ -105,8 +106,10 @@ struct control_reply {
     void *ready_arg;
     /* private to control.c */
     const struct control *control;
-    bool waiting;
+    bool inside;  /* control_handle has not returned yet */
+    bool waiting; /* for control_reload_done */
     bool deny_only;
+    size_t rings_n;
     struct decision_cursor cursors[CONTROL_RINGS_MAX];
 };
 
@@ -115,7 +118,8 @@ struct control_reply {
 void control_handle(const struct control *c, const struct control_peer *peer, const struct request *request, str body,
                     struct control_reply *r);
 
-/* Appends what has come since as NDJSON to r->body (the caller sends and clears it); how many lines. */
+/* Appends what has come since as NDJSON to r->body (the caller sends and clears it); how many decisions. Lines are
+ * those of decision_record_json(), or {"missed":N}. Appends nothing while 256 kB wait to be sent. */
 size_t control_follow(struct control_reply *r);
 
 /* The role's answer to source->reload. */

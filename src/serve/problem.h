@@ -20,7 +20,7 @@ struct problem {
 };
 
 /* {"type","title","status","code","decision_id","gate"[,"detail","rule"]} and a line end; the length, or 0 if cap
- * is too small (never with PROBLEM_MAX). */
+ * is below PROBLEM_MAX. */
 size_t problem_body(const struct problem *p, char *out, size_t cap);
 
 /* The value of WWW-Authenticate; its length, 0 if the reason has none or cap is too small (never with

@@ -86,14 +86,13 @@ enum reason_challenge {
 };
 
 struct reason_info {
-    enum reason reason;
     const char *code; /* "token_expired": stable, [a-z_]+ */
     uint16_t status;  /* 0 for the reasons of a permit: the upstream's own */
     bool close;       /* the connection cannot be trusted to be in step after it */
     enum reason_challenge challenge;
     const char *title;   /* outward: short, names no rule */
-    const char *explain; /* to the operator: what happened; {action} {product} {roles} … are filled in by `why` */
-    const char *remedy;  /* to the operator: what to do */
+    const char *explain; /* to the operator: what happened; a whole sentence, at most 256 bytes */
+    const char *remedy;  /* to the operator: what to do; {action} {product} {method} {path} {upstream} are filled in */
 };
 
 /* Never NULL; what is out of range is REASON_INTERNAL. */
@@ -101,5 +100,7 @@ const struct reason_info *reason_info(enum reason r);
 const char *reason_code(enum reason r);
 /* ERR_NOT_FOUND. */
 MUST_USE enum err reason_of(str code, enum reason *out);
+/* Whether it is one of those a permit that went well ends with. */
+bool reason_is_permit(enum reason r);
 
 #endif

@@ -1,0 +1,410 @@
+#include "serve/reason.h"
+
+/* In the order of the enum; a place left empty would show as a NULL code, which the tests refuse. */
+static const struct reason_info table[REASON_COUNT] = {
+    [REASON_INTERNAL] = {.code = "internal_error",
+                         .status = 500,
+                         .title = "Internal error",
+                         .explain = "The gate itself failed, so it refused.",
+                         .remedy = "Look for a line of level error with this decision_id in the log, and report it."},
+
+    /* --- permitted --- */
+    [REASON_GRANTED] = {.code = "granted",
+                        .title = "Permitted",
+                        .explain =
+                            "The product may perform the action, and a role or permission of the user grants it.",
+                        .remedy = "Nothing to do."},
+    [REASON_GRANTED_APIKEY] = {.code = "granted_apikey",
+                               .title = "Permitted",
+                               .explain = "The action accepts a product's key alone, and the product may perform it.",
+                               .remedy = "Nothing to do."},
+    [REASON_PUBLIC] = {.code = "public",
+                       .title = "Permitted",
+                       .explain = "The action is declared public: no credential is asked for or looked at.",
+                       .remedy = "Nothing to do. To protect it, remove `public: true` from the action."},
+
+    /* --- the request itself --- */
+    [REASON_REQUEST_MALFORMED] =
+        {.code = "request_malformed",
+         .status = 400,
+         .close = true,
+         .title = "Malformed request",
+         .explain = "The head of the request is not valid HTTP, or can be read in two ways; such requests are how one "
+                    "server is made to disagree with another.",
+         .remedy = "Correct the client; `fault` names the part that is wrong. A proxy in front may be rewriting it."},
+    [REASON_PATH_REFUSED] =
+        {.code = "path_refused",
+         .status = 400,
+         .title = "Path refused",
+         .explain =
+             "The path has no single meaning (dot segments, encoded slashes, empty segments, bad encoding …), so "
+             "what is decided might not be what the service sees.",
+         .remedy = "Send the path in its plain form; `fault` names what was found."},
+    [REASON_UPGRADE_REFUSED] = {.code = "upgrade_refused",
+                                .status = 400,
+                                .title = "Upgrade refused",
+                                .explain =
+                                    "The request asks to switch to another protocol, which no action allows yet.",
+                                .remedy = "Send it without Upgrade."},
+    [REASON_EXPECTATION_FAILED] = {.code = "expectation_failed",
+                                   .status = 417,
+                                   .close = true,
+                                   .title = "Expectation failed",
+                                   .explain = "The request expects something other than 100-continue.",
+                                   .remedy = "Remove the Expect header from the client's requests."},
+    [REASON_TARGET_TOO_LONG] = {.code = "target_too_long",
+                                .status = 414,
+                                .close = true,
+                                .title = "Target too long",
+                                .explain = "The request target is longer than limits.target.",
+                                .remedy = "Shorten the address, or raise limits.target."},
+    [REASON_HEAD_TOO_LARGE] = {.code = "head_too_large",
+                               .status = 431,
+                               .close = true,
+                               .title = "Request header fields too large",
+                               .explain = "The head is larger than limits.head, or has more fields than limits.fields.",
+                               .remedy =
+                                   "Send fewer or smaller headers (cookies are the usual cause), or raise the limit."},
+    [REASON_BODY_TOO_LARGE] = {.code = "body_too_large",
+                               .status = 413,
+                               .close = true,
+                               .title = "Content too large",
+                               .explain = "The body is larger than the action's `body`, or limits.body.",
+                               .remedy = "Send less, or raise `body` of that one action."},
+    [REASON_BODY_MALFORMED] = {.code = "body_malformed",
+                               .status = 400,
+                               .close = true,
+                               .title = "Malformed body",
+                               .explain = "The body's chunked coding is broken, or ended early.",
+                               .remedy = "Correct the client; `fault` names the part that is wrong."},
+    [REASON_CODING_UNSUPPORTED] = {.code = "coding_unsupported",
+                                   .status = 501,
+                                   .close = true,
+                                   .title = "Transfer coding not supported",
+                                   .explain = "The body comes in a transfer coding other than chunked.",
+                                   .remedy = "Send it chunked or with Content-Length."},
+    [REASON_VERSION_UNSUPPORTED] = {.code = "version_unsupported",
+                                    .status = 505,
+                                    .close = true,
+                                    .title = "HTTP version not supported",
+                                    .explain = "The request is in a version of HTTP that this listener does not speak.",
+                                    .remedy = "Use HTTP/1.1."},
+    [REASON_REQUEST_TIMEOUT] = {.code = "request_timeout",
+                                .status = 408,
+                                .close = true,
+                                .title = "Request timeout",
+                                .explain =
+                                    "The head did not come within timeouts.head, or the body came more slowly than "
+                                    "timeouts.body_rate.",
+                                .remedy =
+                                    "A slow network needs a lower body_rate; many of these at once are an attack."},
+    [REASON_LOOP_DETECTED] = {.code = "loop_detected",
+                              .status = 508,
+                              .title = "Loop detected",
+                              .explain = "The request has been through this gateway before: CDN-Loop names it.",
+                              .remedy =
+                                  "A service sends its calls back to the gateway: give it the address of the service "
+                                  "it means. Two gateways in a row need different names (`name:`)."},
+    [REASON_HOP_LIMIT] = {.code = "hop_limit",
+                          .status = 508,
+                          .title = "Too many hops",
+                          .explain = "The request has been through more proxies than `hops` allows.",
+                          .remedy = "Look for a loop through other proxies; otherwise raise `hops`."},
+
+    /* --- the route --- */
+    [REASON_NO_ROUTE] =
+        {.code = "no_route",
+         .status = 404,
+         .title = "Not found",
+         .explain = "No action matches the path, and no service has the name of its first segment.",
+         .remedy = "If it should exist, declare an action: `name: {match: \"{method} {path}\", to: SERVICE}`."},
+    [REASON_METHOD_NOT_ALLOWED] = {.code = "method_not_allowed",
+                                   .status = 405,
+                                   .title = "Method not allowed",
+                                   .explain = "The path is known, but no action of it takes this method.",
+                                   .remedy = "Add the method to the action's `match`, or use one that Allow names."},
+
+    /* --- who is calling --- */
+    [REASON_NO_CREDENTIAL] =
+        {.code = "no_credential",
+         .status = 401,
+         .challenge = CHALLENGE_EITHER,
+         .title = "Authentication required",
+         .explain = "The request carries neither a token nor a product's key.",
+         .remedy = "Send the product's key in `apikey`, or the user's token in `Authorization: Bearer`."},
+    [REASON_APIKEY_MISSING] = {.code = "apikey_missing",
+                               .status = 401,
+                               .challenge = CHALLENGE_APIKEY,
+                               .title = "Authentication required",
+                               .explain = "The product is known by its key, and the request carries none.",
+                               .remedy = "Send the key in the header `apikey`. `sallyport key new PRODUCT` makes one."},
+    [REASON_APIKEY_MALFORMED] =
+        {.code = "apikey_malformed",
+         .status = 401,
+         .challenge = CHALLENGE_APIKEY,
+         .title = "Invalid key",
+         .explain = "What stands in `apikey` is no key of ours: wrong form, wrong checksum, or sent twice.",
+         .remedy =
+             "Send the key exactly as `sallyport key new` printed it, once. A wrong checksum means a slip in copying."},
+    [REASON_APIKEY_UNKNOWN] = {.code = "apikey_unknown",
+                               .status = 401,
+                               .challenge = CHALLENGE_APIKEY,
+                               .title = "Invalid key",
+                               .explain =
+                                   "The key is well formed, but no product of the configuration in force has it.",
+                               .remedy = "Add the line that `sallyport key new` printed to the product's `keys`, then "
+                                         "`sallyport reload`. Check that the key belongs to this environment."},
+    [REASON_TOKEN_MISSING] = {.code = "token_missing",
+                              .status = 401,
+                              .challenge = CHALLENGE_BEARER,
+                              .title = "Authentication required",
+                              .explain = "The action needs a user's token, and the request carries none.",
+                              .remedy =
+                                  "Send `Authorization: Bearer TOKEN`. If the product's key should be enough, give "
+                                  "the action `accept: [token, apikey]`."},
+    [REASON_TOKEN_MALFORMED] =
+        {.code = "token_malformed",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Invalid token",
+         .explain = "What stands in Authorization is not a compact signed JWT within the bounds, or "
+                    "the header was sent twice.",
+         .remedy = "`sallyport token inspect TOKEN` shows what is in it; `fault` names what is wrong."},
+    [REASON_TOKEN_TYPE] = {.code = "token_type",
+                           .status = 401,
+                           .challenge = CHALLENGE_INVALID_TOKEN,
+                           .title = "Invalid token",
+                           .explain =
+                               "The token is of another kind than its issuer's access tokens (`typ`, an ID token, a "
+                               "token bound to a key).",
+                           .remedy =
+                               "Send the access token, not the ID token. An issuer that sets no `typ` of at+jwt needs "
+                               "`typ: legacy`."},
+    [REASON_TOKEN_ALGORITHM] =
+        {.code = "token_algorithm",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Invalid token",
+         .explain = "The token's algorithm is not one that its issuer's `algorithms` allow, or does "
+                    "not suit the key it names.",
+         .remedy = "If the issuer really signs with it, add it to `algorithms`; otherwise the token is "
+                   "forged."},
+    [REASON_TOKEN_KEY_UNKNOWN] = {.code = "token_key_unknown",
+                                  .status = 401,
+                                  .challenge = CHALLENGE_INVALID_TOKEN,
+                                  .title = "Invalid token",
+                                  .explain =
+                                      "None of the issuer's keys has the token's `kid`, or more than one key fits.",
+                                  .remedy =
+                                      "After a change of keys the new one is fetched within `min_interval`. Otherwise "
+                                      "the token comes from somewhere else: compare `kid` with the issuer's JWKS."},
+    [REASON_TOKEN_SIGNATURE] = {.code = "token_signature",
+                                .status = 401,
+                                .challenge = CHALLENGE_INVALID_TOKEN,
+                                .title = "Invalid token",
+                                .explain = "The signature does not belong to this token and the issuer's key.",
+                                .remedy = "The token was changed, cut short in copying, or forged."},
+    [REASON_TOKEN_ISSUER_UNKNOWN] = {.code = "token_issuer_unknown",
+                                     .status = 401,
+                                     .challenge = CHALLENGE_INVALID_TOKEN,
+                                     .title = "Invalid token",
+                                     .explain = "No issuer of the configuration has the token's `iss`, to the letter.",
+                                     .remedy =
+                                         "Compare `iss` (`sallyport token inspect`) with `issuers.*.issuer`: a slash "
+                                         "at the end counts."},
+    [REASON_TOKEN_AUDIENCE] = {.code = "token_audience",
+                               .status = 401,
+                               .challenge = CHALLENGE_INVALID_TOKEN,
+                               .title = "Invalid token",
+                               .explain = "The token is meant for somebody else: its `aud` holds none of the issuer's "
+                                          "`audience`.",
+                               .remedy = "Have the client ask for a token for this API, or correct `audience`."},
+    [REASON_TOKEN_EXPIRED] = {.code = "token_expired",
+                              .status = 401,
+                              .challenge = CHALLENGE_INVALID_TOKEN,
+                              .title = "Token expired",
+                              .explain = "The token's `exp` has passed.",
+                              .remedy =
+                                  "The client must fetch a new token. If it is new, compare the clocks of the issuer "
+                                  "and of this host."},
+    [REASON_TOKEN_NOT_YET_VALID] = {.code = "token_not_yet_valid",
+                                    .status = 401,
+                                    .challenge = CHALLENGE_INVALID_TOKEN,
+                                    .title = "Token not valid yet",
+                                    .explain = "The token's `nbf` or `iat` is more than 5 s in the future.",
+                                    .remedy = "Compare the clocks of the issuer and of this host."},
+    [REASON_TOKEN_CLAIMS] = {.code = "token_claims",
+                             .status = 401,
+                             .challenge = CHALLENGE_INVALID_TOKEN,
+                             .title = "Invalid token",
+                             .explain =
+                                 "A claim that is needed (the subject, `exp`) is missing, or one has the wrong form.",
+                             .remedy =
+                                 "`fault` names the claim; `claims` of the issuer says where each is looked for."},
+    [REASON_TOKEN_PRODUCT] =
+        {.code = "token_product",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Invalid token",
+         .explain =
+             "The token names a product that its issuer may not vouch for, or the product cannot be told from it.",
+         .remedy = "List the product in the issuer's `products`, and say in `claims.product` where it stands."},
+    [REASON_CLAIM_UNSAFE] = {.code = "claim_unsafe",
+                             .status = 401,
+                             .challenge = CHALLENGE_INVALID_TOKEN,
+                             .title = "Invalid token",
+                             .explain =
+                                 "A claim cannot be carried in a header, not even encoded: control characters, or too "
+                                 "long.",
+                             .remedy = "Such a token is an attempt to forge headers, unless the issuer is broken."},
+    [REASON_PRODUCT_MISMATCH] = {.code = "product_mismatch",
+                                 .status = 401,
+                                 .challenge = CHALLENGE_EITHER,
+                                 .title = "Credentials do not belong together",
+                                 .explain = "The key is one product's, and the token another's.",
+                                 .remedy = "Send the key and the token of the same product."},
+    [REASON_KEYS_UNAVAILABLE] = {.code = "keys_unavailable",
+                                 .status = 503,
+                                 .title = "Temporarily unavailable",
+                                 .explain =
+                                     "The issuer's keys have not been fetched yet, so its tokens cannot be verified.",
+                                 .remedy =
+                                     "`/readyz?verbose` and the log tell why the fetch fails. It is tried again every "
+                                     "few seconds."},
+
+    /* --- may they --- */
+    [REASON_ACTION_NOT_GRANTED] =
+        {.code = "action_not_granted",
+         .status = 403,
+         .challenge = CHALLENGE_INSUFFICIENT_SCOPE,
+         .title = "Not permitted",
+         .explain = "None of the user's roles and permissions (of those the issuer may assert) grants the action.",
+         .remedy =
+             "If they should: add {action} to one of their roles under `roles`, or let the issuer assert the role "
+             "that has it (`issuers.*.roles`)."},
+    [REASON_PRODUCT_NOT_GRANTED] = {.code = "product_not_granted",
+                                    .status = 403,
+                                    .challenge = CHALLENGE_APIKEY,
+                                    .title = "Not permitted",
+                                    .explain = "The product may not perform the action, whoever the user is.",
+                                    .remedy = "If it should: add {action} to `products.{product}.may`."},
+
+    /* --- permitted, but without an answer --- */
+    [REASON_UPSTREAM_NONE] = {.code = "upstream_none",
+                              .status = 503,
+                              .title = "Temporarily unavailable",
+                              .explain = "The service has no instance that could be tried.",
+                              .remedy = "Look at the service's `instances`, and whether they run."},
+    [REASON_UPSTREAM_CONNECT] = {.code = "upstream_connect",
+                                 .status = 502,
+                                 .title = "Bad gateway",
+                                 .explain = "No connection to the service: refused, unreachable, or not within "
+                                            "timeouts.connect.",
+                                 .remedy = "Is the service running, and is {upstream} its address?"},
+    [REASON_UPSTREAM_CLOSED] =
+        {.code = "upstream_closed",
+         .status = 502,
+         .title = "Bad gateway",
+         .explain = "The service closed the connection before its response was whole.",
+         .remedy = "Look at the service's own log at this time: it may have crashed or been restarted."},
+    [REASON_UPSTREAM_GARBAGE] = {.code = "upstream_garbage",
+                                 .status = 502,
+                                 .title = "Bad gateway",
+                                 .explain = "What the service sent is not an HTTP response that we accept.",
+                                 .remedy = "`fault` names what is wrong with it. Is {upstream} an HTTP/1.1 port?"},
+    [REASON_UPSTREAM_TIMEOUT] = {.code = "upstream_timeout",
+                                 .status = 504,
+                                 .title = "Gateway timeout",
+                                 .explain = "The service did not begin to answer within timeouts.response.",
+                                 .remedy = "If it needs that long, raise timeouts.response."},
+    [REASON_DEADLINE] = {.code = "deadline",
+                         .status = 504,
+                         .title = "Gateway timeout",
+                         .explain = "The exchange was not done within the action's `timeout`, or timeouts.total.",
+                         .remedy = "If it needs that long, raise `timeout` of that one action."},
+    [REASON_CLIENT_CLOSED] = {.code = "client_closed",
+                              .status = 499,
+                              .close = true,
+                              .title = "Client closed the request",
+                              .explain = "The client left before it had its answer; nothing was answered.",
+                              .remedy =
+                                  "Nothing to do here. Many of these mean that clients lose patience: look at the "
+                                  "durations."},
+
+    /* --- ourselves --- */
+    [REASON_OVERLOADED] = {.code = "overloaded",
+                           .status = 503,
+                           .close = true,
+                           .title = "Temporarily unavailable",
+                           .explain = "A bound of this process was reached: limits.connections, or memory.",
+                           .remedy = "Raise limits.connections and the descriptor limit, or add a gateway."},
+    [REASON_DRAINING] = {.code = "draining",
+                         .status = 503,
+                         .close = true,
+                         .title = "Temporarily unavailable",
+                         .explain = "This process is shutting down.",
+                         .remedy = "Nothing to do if it was meant; a load balancer should follow /readyz."},
+
+    /* --- admin listener, control socket --- */
+    [REASON_HOST_REFUSED] = {.code = "host_refused",
+                             .status = 421,
+                             .close = true,
+                             .title = "Misdirected request",
+                             .explain =
+                                 "Host is not an address of the admin listener; a web page could be behind it (DNS "
+                                 "rebinding).",
+                             .remedy = "Use the address that `listen.admin` has, or localhost."},
+    [REASON_ORIGIN_REFUSED] = {.code = "origin_refused",
+                               .status = 403,
+                               .close = true,
+                               .title = "Origin refused",
+                               .explain = "The request comes from a web page of another origin.",
+                               .remedy = "Nothing to do: no page but our own may ask."},
+    [REASON_MEDIA_TYPE_REFUSED] = {.code = "media_type_refused",
+                                   .status = 415,
+                                   .title = "Unsupported media type",
+                                   .explain = "What changes something takes application/json only.",
+                                   .remedy = "Send `Content-Type: application/json`."},
+    [REASON_NOT_FOUND] = {.code = "not_found",
+                          .status = 404,
+                          .title = "Not found",
+                          .explain = "There is no such address here.",
+                          .remedy = "See `sallyport help` for what can be asked."},
+    [REASON_DECISION_UNKNOWN] = {.code = "decision_unknown",
+                                 .status = 404,
+                                 .title = "Decision not in memory",
+                                 .explain =
+                                     "No decision of that id is in memory: it was pushed out by later ones, made by "
+                                     "another process, or before the last start.",
+                                 .remedy = "Look it up in the access log: `sallyport why ID --log FILE`."},
+    [REASON_CONFIG_REFUSED] = {.code = "config_refused",
+                               .status = 422,
+                               .title = "Configuration refused",
+                               .explain = "The configuration has mistakes; the one in force stays.",
+                               .remedy = "Correct what is listed, check with `sallyport lint`, and reload."},
+};
+
+const struct reason_info *reason_info(enum reason r)
+{
+    return (unsigned)r < REASON_COUNT ? &table[r] : &table[REASON_INTERNAL];
+}
+
+const char *reason_code(enum reason r)
+{
+    return reason_info(r)->code;
+}
+
+enum err reason_of(str code, enum reason *out)
+{
+    for (unsigned i = 0; i < REASON_COUNT; i++) {
+        if (!str_eq(code, str_of(table[i].code))) continue;
+        *out = (enum reason)i;
+        return ERR_OK;
+    }
+    return ERR_NOT_FOUND;
+}
+
+bool reason_is_permit(enum reason r)
+{
+    return r == REASON_GRANTED || r == REASON_GRANTED_APIKEY || r == REASON_PUBLIC;
+}
