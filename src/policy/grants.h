@@ -12,6 +12,7 @@
 struct grants {
     uint64_t *bits; /* grantors × words */
     uint32_t grantors, actions, words;
+    bool direct; /* grantor `grantors + a` is granted exactly action a, and needs no bits for that */
 };
 
 /* Room for that many grantors and actions, all denied, in the arena. ERR_NO_MEMORY, ERR_LIMIT. */
