@@ -448,6 +448,27 @@ def early():
         equal(port.fetch(s.port, "/public/keep").status, 403, "the next client")
 
 
+@port.test("early refusal: a client that goes on sending still gets to read it")
+def early_refusal():
+    def change(c):
+        c["actions"]["small"] = {"match": "POST /small", "to": "app", "public": True, "body": "1kB"}
+    with Shop(change=change) as s:
+        for path, status, framing in (("/small", 413, "Content-Length: 8000000"), ("/user/x", 401, "Content-Length: 8000000"),
+                                      ("/small", 413, "Transfer-Encoding: chunked"), ("/user/x", 401, "Transfer-Encoding: chunked")):
+            for _ in range(5):
+                with s.client(timeout=5) as c:
+                    c.send("POST %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % (path, framing))
+                    block = b"y" * 100000
+                    if "chunked" in framing:
+                        block = b"%x\r\n" % len(block) + block + b"\r\n"
+                    try:  # writes all of it before it reads, as simple clients do
+                        for _ in range(80):
+                            c.send(block)
+                    except OSError:
+                        pass
+                    equal(c.reply().status, status, "status of %s, %s" % (path, framing))
+
+
 # --- what services do ------------------------------------------------------------------------------------------------------------------
 
 garbage = [
@@ -519,6 +540,19 @@ def service_cut(name, raw):
             check(len(body) < 100, "the body was filled up")
         else:
             check(b"chunked" in head.lower() and not body.endswith(b"0\r\n\r\n"), "a cut body looks whole: %r" % data)
+
+
+@port.test("service resets in a body that only its close would end: it does not look whole")
+def service_reset():
+    def answer(seen, client):
+        client.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        time.sleep(0.1)
+        client.reset()
+        return False
+    with with_answer(answer) as s, s.client() as c:
+        c.send("GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = c.rest()
+        check(b"chunked" in data and not data.endswith(b"0\r\n\r\n"), "a cut body looks whole: %r" % data)
 
 
 @port.test("what a service sends beyond its response reaches nobody")
