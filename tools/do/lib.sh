@@ -67,7 +67,7 @@ build() {
         rm -rf "$dir"
         mkdir -p "$dir"
         meson setup "$dir" "${options[@]}" >"$dir.log" 2>&1 || {
-            tail -n 30 "$dir.log" >&2
+            grep -E 'ERROR|error:' "$dir.log" >&2 || tail -n 20 "$dir.log" >&2
             rm -rf "$dir" "$dir.log"
             die "meson setup $dir failed"
         }
