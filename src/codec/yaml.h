@@ -1,41 +1,51 @@
 /* A strict, bounded YAML 1.2 reader for configuration: one document into a tree that knows where it came from.
  *
- * Refuses: anchors, aliases, tags, directives, merge keys, duplicate keys, keys that are not plain text, several
- * documents, bad UTF-8, a byte order mark, and whatever exceeds the limits. Plain scalars get their type by the
- * YAML 1.2 core schema (§10.3.2): `yes`, `on`, `012` with its leading zero as decimal 12, `1:30` as text.
+ * Refuses: anchors, aliases, tags, directives, duplicate keys, keys that are no scalar, several documents, bad UTF-8,
+ * a byte order mark, and whatever exceeds the limits. Plain scalars get their type by the YAML 1.2 core schema
+ * (§10.3.2), less its numbers with a prefix: `yes`, `on`, `0o17`, `0x1f` and `1:30` are text, `012` is twelve.
  * Libyaml does the scanning; it is used while a file is read and never afterwards. Knows no key by name.
  *
  * The tree lives in the caller's arena and borrows nothing from the input. Lines and columns count from 1, columns
- * in characters. */
+ * in characters. Never recurses. */
 #ifndef SALLYPORT_CODEC_YAML_H
 #define SALLYPORT_CODEC_YAML_H
 
 #include "base/arena.h"
 
-enum yaml_type { YAML_NULL, YAML_BOOL, YAML_INT, YAML_FLOAT, YAML_STRING, YAML_LIST, YAML_MAP };
+enum yaml_type {
+    YAML_NULL,
+    YAML_BOOL,
+    YAML_INT,
+    YAML_FLOAT,
+    YAML_STRING,
+    YAML_LIST,
+    YAML_MAP,
+    YAML_REFUSED /* an alias or a tagged value stood here; only beside a fault */
+};
 
 enum yaml_fault {
     YAML_FAULT_NONE = 0,
+    /* there is no tree */
     YAML_FAULT_SYNTAX,
-    YAML_FAULT_UTF8,
+    YAML_FAULT_UTF8,      /* bad UTF-8, byte order mark */
     YAML_FAULT_EMPTY,     /* no document */
     YAML_FAULT_DOCUMENTS, /* more than one document */
+    YAML_FAULT_KEY,       /* a key that is no scalar */
+    YAML_FAULT_DEPTH,
+    YAML_FAULT_SIZE,   /* input longer than max_bytes */
+    YAML_FAULT_VALUES, /* more values than max_values */
+    YAML_FAULT_MEMORY,
+    /* there is a tree, which is refused all the same */
     YAML_FAULT_DIRECTIVE, /* %YAML, %TAG */
     YAML_FAULT_ANCHOR,
     YAML_FAULT_ALIAS,
     YAML_FAULT_TAG,
-    YAML_FAULT_KEY, /* a key that is no scalar */
-    YAML_FAULT_MERGE,
-    YAML_FAULT_DUPLICATE,
-    YAML_FAULT_DEPTH,
-    YAML_FAULT_SIZE,
-    YAML_FAULT_VALUES, /* more values than max_values */
-    YAML_FAULT_MEMORY
+    YAML_FAULT_DUPLICATE /* a key twice in one map; the first one is in the tree */
 };
 
 struct yaml_limits {
     uint32_t max_bytes;  /* of the input */
-    uint32_t max_depth;  /* maps and lists inside each other */
+    uint32_t max_depth;  /* maps and lists inside each other, at most 64 */
     uint32_t max_values; /* values in all */
 };
 /* 4 MB, depth 32, 262,144 values. */
@@ -57,27 +67,39 @@ struct yaml {
     const struct yaml *first, *next; /* children; siblings */
 };
 
-/* What was wrong and where; `other` is the first use of a duplicate key. */
 struct yaml_error {
     enum yaml_fault fault;
-    struct yaml_mark at, other;
-    char text[160]; /* a sentence without full stop */
+    struct yaml_mark at;
+    struct yaml_mark other; /* DUPLICATE: the first use */
+    uint32_t width;         /* characters from `at` on that are meant; 0: one */
+    char text[200];         /* a sentence without full stop; quotes nothing of the input but keys */
 };
 
-/* Reads all of `in`. *out is written on ERR_OK only, *error otherwise (may not be NULL).
- * ERR_MALFORMED, ERR_LIMIT (DEPTH, SIZE, VALUES), ERR_NO_MEMORY. */
-MUST_USE enum err yaml_parse(str in, const struct yaml_limits *limits, struct arena *mem, const struct yaml **out,
-                             struct yaml_error *error);
+#define YAML_ERRORS_MAX 16
+struct yaml_errors {
+    struct yaml_error v[YAML_ERRORS_MAX];
+    uint32_t n;
+};
+
+/* Reads all of `in`. *out is written on ERR_OK only; then nothing was refused. `errors` has what was wrong, in the
+ * order of the input. ERR_MALFORMED, ERR_LIMIT (DEPTH, SIZE, VALUES), ERR_NO_MEMORY. */
+MUST_USE enum err yaml_parse(str in, const struct yaml_limits *limits, struct arena *mem, struct yaml_errors *errors,
+                             const struct yaml **out);
+
+/* For a checker that wants to report everything at once: ERR_OK means only that there is a tree; the document is
+ * refused unless errors->n is 0. Same errors otherwise. */
+MUST_USE enum err yaml_parse_all(str in, const struct yaml_limits *limits, struct arena *mem,
+                                 struct yaml_errors *errors, const struct yaml **out);
 
 /* A stable word for messages: "duplicate". */
 const char *yaml_fault_name(enum yaml_fault f);
-/* "a list", "a map", "text", "a number" … for messages. */
+/* "a list", "a map", "text", "a whole number" … for messages. */
 const char *yaml_type_name(enum yaml_type t);
 
 /* The value of that key, or NULL (also if v is NULL or no map). */
 const struct yaml *yaml_get(const struct yaml *v, str key);
 
-/* A YAML_INT as the core schema writes it (decimal, 0o…, 0x…), exact in 64 bits. ERR_MALFORMED, ERR_LIMIT. */
+/* A YAML_INT, exact in 64 bits. ERR_MALFORMED (no YAML_INT), ERR_LIMIT. */
 MUST_USE enum err yaml_int(const struct yaml *v, int64_t *out);
 
 #endif
