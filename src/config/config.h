@@ -12,7 +12,7 @@
 
 /* Bounds of what one file may hold. */
 #define CONFIG_MAX_ACTIONS   20000
-#define CONFIG_MAX_NAMES     10000 /* products, services, roles, permissions: each */
+#define CONFIG_MAX_NAMES     4096 /* products, services, roles, permissions: each */
 #define CONFIG_MAX_ISSUERS   256
 #define CONFIG_MAX_SEGMENTS  32 /* of one pattern */
 #define CONFIG_MAX_PARAMS    8  /* of one pattern */
@@ -27,7 +27,7 @@ struct config_str {
 };
 
 struct config_list {
-    struct config_str *v;
+    const struct config_str *v;
     uint32_t n;
     bool any; /* `any` was written instead of a list */
     struct config_pos at;
@@ -55,6 +55,7 @@ struct config_secret {
     struct config_pos at;
 };
 
+enum config_typ { CONFIG_TYP_AT_JWT = 0, CONFIG_TYP_LEGACY };
 enum claim_kind { CLAIM_USER, CLAIM_ROLES, CLAIM_PERMISSIONS, CLAIM_CLIENT, CLAIM_PRODUCT, CLAIM_KINDS };
 
 struct config_issuer {
@@ -63,8 +64,8 @@ struct config_issuer {
     struct config_str issuer;
     struct config_list audience;
     struct config_list algorithms; /* JWA names, all known */
-    bool legacy_typ;               /* typ: legacy */
-    struct config_str keys_file;   /* resolved path; or .s.n == 0 */
+    enum config_typ typ;
+    struct config_str keys_file; /* resolved path; or .s.n == 0 */
     struct config_str keys_url;
     struct config_str keys_ca; /* resolved path */
     bool keys_private;

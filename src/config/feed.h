@@ -31,9 +31,9 @@ struct feed_position {
 };
 
 enum feed_step {
-    FEED_APPLY = 0, /* the next one */
+    FEED_APPLY = 0, /* the next one; or a snapshot behind a gap or of a new epoch, which brings everything */
     FEED_OLD,       /* seen already: drop it */
-    FEED_RESYNC     /* a gap or a new epoch: only a snapshot may be applied, which ends it */
+    FEED_RESYNC     /* something behind a gap or of a new epoch: drop it and ask for a snapshot */
 };
 
 /* Whether `r` is the next record for a receiver at `at`. */

@@ -1,0 +1,428 @@
+/* snapshot_build: from typed configuration to a snapshot, part by part. */
+#include "config/snapshot.h"
+
+#include "config/lookup.h"
+#include "config/pattern.h"
+#include "config/route_build.h"
+#include "config/secret_source.h"
+#include "crypto/digest.h"
+#include "identity/issuer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SNAPSHOT_MEM (128u << 20)
+
+struct compile {
+    const struct config *c;
+    struct snapshot *s;
+    struct diags *d;
+};
+
+/* --- memory: what cannot be had is told once, by `lost` --- */
+
+static void *room(struct compile *k, size_t count, size_t size)
+{
+    void *p = arena_array(&k->s->mem, count ? count : 1, size);
+    if (!p) k->d->lost = true;
+    return p;
+}
+
+static str keep(struct compile *k, str s)
+{
+    str copy = arena_copy(&k->s->mem, s);
+    if (!copy.p) {
+        k->d->lost = true;
+        return STR("");
+    }
+    return copy;
+}
+
+static void put(struct compile *k, struct map *m, str name, const void *what)
+{
+    if (map_put(m, name, (void *)(uintptr_t)what, NULL) != ERR_OK) k->d->lost = true;
+}
+
+/* --- addresses --- */
+
+static bool look_up(struct compile *k, const struct config_address *a, struct lookup_addr out[LOOKUP_MAX], size_t *n)
+{
+    const char *why;
+    if (lookup_address(a, out, n, &why) == ERR_OK) return true;
+    diag_add(k->d, DIAG_ERROR, "lookup", a->at, (uint32_t)a->text.n, STR("names are resolved when the file is loaded"),
+             "'%.*s' cannot be resolved: %s", STR_ARG(a->text), why);
+    return false;
+}
+
+static void listener(struct compile *k, const struct config_address *a, struct snapshot_listener *out)
+{
+    struct lookup_addr found[LOOKUP_MAX];
+    size_t n;
+    if (!look_up(k, a, found, &n)) return;
+    *out = (struct snapshot_listener){.kind = a->kind,
+                                      .text = keep(k, a->text),
+                                      .addr = found[0].addr,
+                                      .addr_len = found[0].len,
+                                      .all = a->kind == ADDRESS_TCP && a->host.n == 0};
+}
+
+static void compile_listeners(struct compile *k)
+{
+    const struct config *c = k->c;
+    struct snapshot_listener *all = room(k, c->n_gateway, sizeof *all);
+    struct snapshot_listener *admin = c->has_admin ? room(k, 1, sizeof *admin) : NULL;
+    for (uint32_t i = 0; all && i < c->n_gateway; i++) listener(k, &c->gateway[i], &all[i]);
+    if (admin) listener(k, &c->admin, admin);
+    k->s->listeners = all;
+    k->s->n_listeners = c->n_gateway;
+    k->s->admin = admin;
+}
+
+/* --- services --- */
+
+static void compile_instances(struct compile *k, const struct config_service *from, struct snapshot_service *to)
+{
+    struct lookup_addr found[LOOKUP_MAX];
+    /* a name may stand for several addresses: count them first */
+    struct snapshot_instance *all = NULL;
+    uint32_t cap = 0, n = 0;
+    for (uint32_t i = 0; i < from->n_instances; i++) {
+        size_t got;
+        if (!look_up(k, &from->instances[i], found, &got)) continue;
+        if (n + got > cap) {
+            /* names are rare: only what they bring beyond one address each needs a larger array */
+            cap = n + (uint32_t)got + from->n_instances - i - 1;
+            struct snapshot_instance *more = room(k, cap, sizeof *more);
+            if (!more) return;
+            if (n) memcpy(more, all, n * sizeof *more);
+            all = more;
+        }
+        str text = keep(k, from->instances[i].text);
+        for (size_t j = 0; j < got; j++)
+            all[n++] = (struct snapshot_instance){text, keep(k, str_of(found[j].text)), found[j].addr, found[j].len};
+    }
+    to->instances = all;
+    to->n_instances = n;
+}
+
+static void compile_services(struct compile *k)
+{
+    const struct config *c = k->c;
+    struct snapshot_service *all = room(k, c->n_services, sizeof *all);
+    for (uint32_t i = 0; all && i < c->n_services; i++) {
+        all[i] =
+            (struct snapshot_service){.name = keep(k, c->services[i].name), .index = i, .pass = c->services[i].pass};
+        compile_instances(k, &c->services[i], &all[i]);
+        put(k, &k->s->services_by_name, all[i].name, &all[i]);
+    }
+    k->s->services = all;
+    k->s->n_services = all ? c->n_services : 0;
+}
+
+/* --- actions and routes --- */
+
+static void explicit_action(struct compile *k, const struct config_action *from, struct snapshot_action *to)
+{
+    const struct snapshot_service *service = snapshot_service(k->s, from->to.s);
+    if (service) to->service = service->index;
+    to->name = keep(k, from->name);
+    to->is_public = from->is_public;
+    to->accept = from->accept;
+    to->strip = keep(k, from->strip.s);
+    to->timeout_ms = from->timeout_ms ? from->timeout_ms : k->c->timeouts.total_ms;
+    to->body_max = from->body_max == UINT64_MAX ? k->c->limits.body : from->body_max;
+}
+
+static void implicit_action(struct compile *k, const struct config_service *from, uint32_t service,
+                            struct snapshot_action *to)
+{
+    char name[64 + 16], strip[64 + 2];
+    snprintf(name, sizeof name, "%.*s:invoke", STR_ARG(from->name));
+    snprintf(strip, sizeof strip, "/%.*s", STR_ARG(from->name));
+    *to = (struct snapshot_action){.name = keep(k, str_of(name)),
+                                   .service = service,
+                                   .implicit = true,
+                                   .accept = ACCEPT_TOKEN,
+                                   .strip = keep(k, str_of(strip)),
+                                   .timeout_ms = k->c->timeouts.total_ms,
+                                   .body_max = k->c->limits.body};
+}
+
+static void compile_actions(struct compile *k)
+{
+    const struct config *c = k->c;
+    uint32_t n = c->n_actions;
+    for (uint32_t i = 0; i < c->n_services; i++) n += c->services[i].implicit;
+    struct snapshot_action *all = room(k, n, sizeof *all);
+    if (!all) return;
+    n = c->n_actions;
+    for (uint32_t i = 0; i < c->n_actions; i++) explicit_action(k, &c->actions[i], &all[i]);
+    for (uint32_t i = 0; i < c->n_services; i++)
+        if (c->services[i].implicit) implicit_action(k, &c->services[i], i, &all[n++]);
+    for (uint32_t i = 0; i < n; i++) {
+        all[i].index = i;
+        put(k, &k->s->actions_by_name, all[i].name, &all[i]);
+    }
+    k->s->actions = all;
+    k->s->n_actions = n;
+}
+
+static enum err add_matches(struct route_builder *b, const struct config_action *a, uint32_t index)
+{
+    for (uint32_t i = 0; i < a->matches.n; i++) {
+        struct pattern p;
+        const char *why;
+        size_t at;
+        uint32_t other;
+        enum err e = pattern_parse(a->matches.v[i].s, &p, &why, &at);
+        if (e == ERR_OK) e = route_add(b, &p, index, a->strip.s.n, &other);
+        if (e != ERR_OK) return e;
+    }
+    return ERR_OK;
+}
+
+static void compile_routes(struct compile *k)
+{
+    struct route_builder *b;
+    struct snapshot *s = k->s;
+    enum err e = route_builder_new(&b);
+    if (e != ERR_OK) {
+        k->d->lost = true;
+        return;
+    }
+    for (uint32_t i = 0; i < k->c->n_actions && e == ERR_OK; i++) e = add_matches(b, &k->c->actions[i], i);
+    for (uint32_t i = k->c->n_actions; i < s->n_actions && e == ERR_OK; i++)
+        e = route_add_implicit(b, s->services[s->actions[i].service].name, i);
+    if (e == ERR_OK) e = route_build(b, &s->mem, &s->routes);
+    route_builder_free(&b);
+    if (e == ERR_NO_MEMORY)
+        k->d->lost = true;
+    else if (e != ERR_OK) /* config_load checks this: a configuration that did not come from there */
+        diag_add(k->d, DIAG_ERROR, "routes", (struct config_pos){0}, 1, STR_NONE, "the routes do not fit together");
+}
+
+/* --- products and their keys --- */
+
+static void compile_products(struct compile *k)
+{
+    const struct config *c = k->c;
+    uint32_t n_keys = 0, at = 0;
+    for (uint32_t i = 0; i < c->n_products; i++) n_keys += c->products[i].n_keys;
+    struct snapshot_product *all = room(k, c->n_products, sizeof *all);
+    struct snapshot_key *keys = room(k, n_keys, sizeof *keys);
+    if (!all || !keys) return;
+    for (uint32_t i = 0; i < c->n_products; i++) {
+        const struct config_product *from = &c->products[i];
+        all[i] = (struct snapshot_product){keep(k, from->name), i, from->auth, (uint16_t)i};
+        put(k, &k->s->products_by_name, all[i].name, &all[i]);
+        for (uint32_t j = 0; j < from->n_keys; j++, at++) {
+            keys[at] = (struct snapshot_key){.id = keep(k, from->keys[j].id), .product = i};
+            memcpy(keys[at].sha256, from->keys[j].sha256, SHA256_LEN);
+            put(k, &k->s->keys_by_id, keys[at].id, &keys[at]);
+        }
+    }
+    k->s->products = all;
+    k->s->keys = keys;
+    k->s->n_products = c->n_products;
+    k->s->n_keys = n_keys;
+}
+
+/* --- grants: products, then roles, then permissions; behind them each action grants itself --- */
+
+static void grant_all(struct compile *k, uint32_t grantor, const struct config_list *names)
+{
+    for (uint32_t i = 0; i < names->n; i++) {
+        const struct snapshot_action *a = snapshot_action(k->s, names->v[i].s);
+        if (a) grants_add(&k->s->grants, grantor, a->index);
+    }
+}
+
+static void grantors_of(struct compile *k, const struct config_grant *from, uint32_t n, uint32_t first, struct map *m)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uintptr_t number = first + i;
+        put(k, m, keep(k, from[i].name), (void *)(number + 1));
+        grant_all(k, first + i, &from[i].actions);
+    }
+}
+
+static void compile_grants(struct compile *k)
+{
+    const struct config *c = k->c;
+    struct snapshot *s = k->s;
+    uint32_t roles = c->n_products, permissions = roles + c->n_roles, n = permissions + c->n_permissions;
+    if (n + s->n_actions >= SNAPSHOT_NO_GRANTOR) {
+        diag_add(k->d, DIAG_ERROR, "limit", (struct config_pos){0}, 1, STR_NONE,
+                 "more than %d products, roles, permissions, actions and implicit routes together",
+                 SNAPSHOT_NO_GRANTOR - 1);
+        return;
+    }
+    if (grants_init(&s->grants, &s->mem, n, s->n_actions) != ERR_OK) {
+        k->d->lost = true;
+        return;
+    }
+    s->grants.direct = true;
+    for (uint32_t i = 0; i < c->n_products; i++) grant_all(k, i, &c->products[i].may);
+    grantors_of(k, c->roles, c->n_roles, roles, &s->roles);
+    grantors_of(k, c->permissions, c->n_permissions, permissions, &s->permissions);
+    for (uint32_t i = 0; i < c->n_permissions; i++) { /* a permission named like an action grants it, listed or not */
+        const struct snapshot_action *a = snapshot_action(s, c->permissions[i].name);
+        if (a) grants_add(&s->grants, permissions + i, a->index);
+    }
+}
+
+/* --- issuers --- */
+
+static void names_of(struct compile *k, const struct config_list *from, struct name_set *out)
+{
+    str *names = room(k, from->n, sizeof *names);
+    if (!names) return;
+    for (uint32_t i = 0; i < from->n; i++) names[i] = keep(k, from->v[i].s);
+    if (name_set_make(&k->s->mem, names, from->n, from->any, out) != ERR_OK) k->d->lost = true;
+}
+
+static void paths_of(struct compile *k, const struct config_list *from, struct claim_paths *out)
+{
+    struct claim_path *paths = room(k, from->n, sizeof *paths);
+    if (!paths) return;
+    for (uint32_t i = 0; i < from->n; i++) {
+        enum err e = claim_path_parse(&k->s->mem, keep(k, from->v[i].s), &paths[i]);
+        if (e == ERR_NO_MEMORY) {
+            k->d->lost = true;
+        } else if (e != ERR_OK) {
+            diag_add(k->d, DIAG_ERROR, "claims", from->v[i].at, (uint32_t)from->v[i].s.n, STR_NONE,
+                     "'%.*s' is no path of a claim", STR_ARG(from->v[i].s));
+        }
+    }
+    *out = (struct claim_paths){paths, from->n};
+}
+
+static const struct issuer *rules_of(struct compile *k, const struct config_issuer *from, uint32_t index)
+{
+    struct issuer *r = room(k, 1, sizeof *r);
+    str *audiences = room(k, from->audience.n, sizeof *audiences);
+    if (!r || !audiences) return NULL;
+    for (uint32_t i = 0; i < from->audience.n; i++) audiences[i] = keep(k, from->audience.v[i].s);
+    r->index = index;
+    r->name = keep(k, from->name);
+    r->prefix = from->is_default ? STR("") : r->name;
+    r->iss = keep(k, from->issuer.s);
+    r->audiences = audiences;
+    r->n_audiences = from->audience.n;
+    for (uint32_t i = 0; i < from->algorithms.n; i++) r->algs |= alg_bit(alg_from_name(from->algorithms.v[i].s));
+    r->typ = from->typ == CONFIG_TYP_LEGACY ? TYP_LEGACY : TYP_AT_JWT;
+    r->leeway_s = from->leeway_s;
+    names_of(k, &from->products, &r->products);
+    names_of(k, &from->roles, &r->roles);
+    names_of(k, &from->permissions, &r->permissions);
+    paths_of(k, &from->claims[CLAIM_USER], &r->user);
+    paths_of(k, &from->claims[CLAIM_CLIENT], &r->client);
+    paths_of(k, &from->claims[CLAIM_PRODUCT], &r->product);
+    paths_of(k, &from->claims[CLAIM_ROLES], &r->roles_paths);
+    paths_of(k, &from->claims[CLAIM_PERMISSIONS], &r->permissions_paths);
+    return r;
+}
+
+/* A secret at least as long as the longest digest it is used with (RFC 7518 §3.2). */
+static size_t least_secret(uint32_t algs)
+{
+    if (algs & alg_bit(ALG_HS512)) return SHA512_LEN;
+    return algs & alg_bit(ALG_HS384) ? SHA384_LEN : SHA256_LEN;
+}
+
+static void fetch_secret(struct compile *k, const struct config_issuer *from, struct snapshot_issuer *to)
+{
+    struct secret secret;
+    struct secret_why why;
+    if (secret_fetch(&from->secret, &secret, &why) != ERR_OK) {
+        diag_add(k->d, DIAG_ERROR, "secret", from->secret.at, 1, STR_NONE,
+                 "the secret of issuer '%.*s' cannot be had: %s", STR_ARG(from->name), why.text);
+        return;
+    }
+    size_t least = to->issuer ? least_secret(to->issuer->algs) : 0;
+    if (secret.n < least)
+        diag_add(k->d, DIAG_ERROR, "secret", from->secret.at, 1, STR_NONE,
+                 "the secret of issuer '%.*s' is too short: its algorithms need %zu bytes at least",
+                 STR_ARG(from->name), least);
+    else
+        to->secret = keep(k, secret_view(&secret));
+    secret_free(&secret);
+}
+
+static void compile_issuers(struct compile *k)
+{
+    const struct config *c = k->c;
+    struct snapshot_issuer *all = room(k, c->n_issuers, sizeof *all);
+    if (!all) return;
+    k->s->issuers = all;
+    k->s->n_issuers = c->n_issuers;
+    for (uint32_t i = 0; i < c->n_issuers; i++) {
+        const struct config_issuer *from = &c->issuers[i];
+        struct snapshot_issuer *to = &all[i];
+        to->name = keep(k, from->name);
+        to->index = i;
+        to->issuer = rules_of(k, from, i);
+        to->refresh_ms = from->keys_refresh_ms;
+        to->min_interval_ms = from->keys_min_interval_ms;
+        to->may_be_private = from->keys_private;
+        to->file = keep(k, from->keys_file.s);
+        to->url = keep(k, from->keys_url.s);
+        to->ca = keep(k, from->keys_ca.s);
+        to->source = KEY_SOURCE_URL;
+        if (to->file.n) to->source = KEY_SOURCE_FILE;
+        if (from->secret.provider != SECRET_NONE) {
+            to->source = KEY_SOURCE_SECRET;
+            fetch_secret(k, from, to);
+        }
+        if (to->issuer) put(k, &k->s->issuers_by_iss, to->issuer->iss, to);
+    }
+}
+
+static void compile_rest(struct compile *k)
+{
+    const struct config *c = k->c;
+    struct snapshot *s = k->s;
+    s->name = keep(k, c->name);
+    s->environment = keep(k, c->environment);
+    s->data = keep(k, c->data);
+    s->workers = c->workers;
+    s->hops = c->hops;
+    s->limits = c->limits;
+    s->timeouts = c->timeouts;
+    s->log_access = c->log_access;
+    s->log_level = c->log_level;
+    struct config_network *networks = room(k, c->n_hops_trusted, sizeof *networks);
+    if (!networks) return;
+    if (c->n_hops_trusted) memcpy(networks, c->hops_trusted, c->n_hops_trusted * sizeof *networks);
+    s->networks = networks;
+    s->n_networks = c->n_hops_trusted;
+}
+
+enum err snapshot_build(const struct config *c, uint64_t generation, struct diags *d, struct snapshot **out)
+{
+    uint32_t errors = d->errors;
+    struct snapshot *s = calloc(1, sizeof *s);
+    if (!s) {
+        d->lost = true;
+        return ERR_NO_MEMORY;
+    }
+    atomic_init(&s->refs, 1);
+    s->generation = generation;
+    arena_init(&s->mem, NULL, 0, SNAPSHOT_MEM);
+    struct compile k = {.c = c, .s = s, .d = d};
+    compile_rest(&k);
+    compile_listeners(&k);
+    compile_services(&k);
+    compile_actions(&k);
+    compile_routes(&k);
+    compile_products(&k);
+    compile_grants(&k);
+    compile_issuers(&k);
+    diags_sort(d);
+    if (!d->lost && d->errors == errors) {
+        *out = s;
+        return ERR_OK;
+    }
+    snapshot_unref(&s);
+    return d->lost ? ERR_NO_MEMORY : ERR_MALFORMED;
+}
