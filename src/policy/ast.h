@@ -35,10 +35,10 @@ enum expr_kind {
     EXPR_IS_EMPTY,
     EXPR_GET_TAG,
     EXPR_HAS_TAG,
-    EXPR_ATTR,   /* text */
-    EXPR_HAS,    /* names: one, or a path */
-    EXPR_LIKE,   /* names: the pieces between wildcards, one more than there are wildcards */
-    EXPR_IS,     /* text: the type; a second child is what it must be in */
+    EXPR_ATTR, /* text */
+    EXPR_HAS,  /* names: one, or a path */
+    EXPR_LIKE, /* names: the pieces between wildcards, one more than there are wildcards */
+    EXPR_IS,   /* text: the type; a second child is what it must be in */
     EXPR_SET,
     EXPR_RECORD, /* names: one a child */
     EXPR_CALL,   /* fn */
@@ -49,9 +49,9 @@ enum var { VAR_PRINCIPAL, VAR_ACTION, VAR_RESOURCE, VAR_CONTEXT };
 
 struct expr {
     uint8_t kind;
-    uint8_t sub;     /* enum var or enum ext_fn */
+    uint8_t sub; /* enum var or enum ext_fn */
     uint16_t depth;
-    uint32_t n;      /* children */
+    uint32_t n; /* children */
     uint32_t names_n;
     uint32_t at, end; /* bytes of the text */
     const struct expr **args;

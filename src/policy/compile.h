@@ -15,7 +15,7 @@ struct op {
     uint8_t kind; /* enum expr_kind, or OP_CONSTANT */
     uint8_t sub;  /* variable or function */
     uint16_t pad;
-    uint32_t n;   /* children, when more than three: of children[a…] */
+    uint32_t n; /* children, when more than three: of children[a…] */
     uint32_t a, b, c;
 };
 
@@ -58,7 +58,7 @@ struct compiled {
     struct value *constants;    /* a constant's value, by op.a */
     uint32_t *children;
     struct key_slot *slots;
-    uint32_t *postings;         /* policies by key, then those without one */
+    uint32_t *postings; /* policies by key, then those without one */
     uint32_t policies_n, ops_n, slots_n, any_first, any_n;
     bool has_key[KEY_COUNT];
 };

@@ -198,8 +198,8 @@ static enum err climb(struct closure *c, struct entity *from)
         if (p->visit == UNSEEN) {
             err = push(c, p);
         } else if (p->visit == OPEN) {
-            mistake(c->m, POLICY_FAULT_CYCLE, 0, 0, STR_NONE, "%.*s::\"%.*s\" is its own ancestor", STR_ARG(p->uid.type),
-                    STR_ARG(p->uid.id));
+            mistake(c->m, POLICY_FAULT_CYCLE, 0, 0, STR_NONE, "%.*s::\"%.*s\" is its own ancestor",
+                    STR_ARG(p->uid.type), STR_ARG(p->uid.id));
             err = ERR_MALFORMED;
         }
     }

@@ -18,12 +18,12 @@ struct json;
 
 struct entity {
     struct uid uid;
-    const struct attr *attrs, *tags;         /* sorted by name */
-    const struct uid *const *ancestors;      /* sorted by hash, itself not among them */
-    const struct uid *const *parents;        /* as given */
+    const struct attr *attrs, *tags;    /* sorted by name */
+    const struct uid *const *ancestors; /* sorted by hash, itself not among them */
+    const struct uid *const *parents;   /* as given */
     uint32_t attrs_n, tags_n, ancestors_n, parents_n;
-    bool defined;                            /* false: somebody only names it */
-    uint8_t visit;                           /* while ancestors are found */
+    bool defined;  /* false: somebody only names it */
+    uint8_t visit; /* while ancestors are found */
 };
 
 struct entities {
@@ -62,9 +62,8 @@ str entities_name(struct entities *es, str name);
 
 /* One JSON value; `type` may be NULL. A uid is looked for in `es` if that is given (then shared). Mistakes carry
  * the offset `base` + the value's. `path` names the value in messages. */
-MUST_USE enum err value_from_json(const struct json *j, const struct type *type, struct entities *es,
-                                  struct arena *mem, struct mistakes *m, const char *path, uint32_t base,
-                                  struct value *out);
+MUST_USE enum err value_from_json(const struct json *j, const struct type *type, struct entities *es, struct arena *mem,
+                                  struct mistakes *m, const char *path, uint32_t base, struct value *out);
 
 /* {"type": "User", "id": "alice"}, also within {"__entity": …}. */
 MUST_USE enum err uid_from_json(const struct json *j, struct entities *es, struct arena *mem, struct mistakes *m,

@@ -81,7 +81,8 @@ static enum err attributes(struct loading *l, const struct json *j, const char *
     char path[160];
     if (!j) return ERR_OK;
     if (j->type != JSON_OBJECT) {
-        mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE, "%s must be an object", what);
+        mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE, "%s must be an object",
+                what);
         return ERR_MALFORMED;
     }
     struct attr *attrs = arena_array(l->es->mem, j->count, sizeof *attrs);
@@ -113,7 +114,8 @@ static enum err read_parents(struct loading *l, const struct json *j, struct ent
 {
     if (!j) return ERR_OK;
     if (j->type != JSON_ARRAY) {
-        mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE, "parents must be an array");
+        mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE,
+                "parents must be an array");
         return ERR_MALFORMED;
     }
     const struct uid **parents = arena_array(l->es->mem, j->count, sizeof(const struct uid *));
@@ -208,19 +210,22 @@ static enum err read_entity(struct loading *l, const struct json *j)
     const struct entity_type *t = l->schema ? schema_entity(l->schema, uid->type) : NULL;
     bool is_action = uid_is_action(uid);
     if (l->schema && !t && !(is_action && schema_action(l->schema, uid))) {
-        mistake(l->m, POLICY_FAULT_UNKNOWN, l->base, l->base + 1, STR_NONE, "the schema knows no %s %.*s", is_action ? "action like this in" : "entity type",
-                STR_ARG(uid->type));
+        mistake(l->m, POLICY_FAULT_UNKNOWN, l->base, l->base + 1, STR_NONE, "the schema knows no %s %.*s",
+                is_action ? "action like this in" : "entity type", STR_ARG(uid->type));
         return ERR_MALFORMED;
     }
-    err = attributes(l, json_get(j, members[1]), "attribute", t ? t->shape : NULL, NULL, &fresh, &fresh.attrs, &fresh.attrs_n);
+    err = attributes(l, json_get(j, members[1]), "attribute", t ? t->shape : NULL, NULL, &fresh, &fresh.attrs,
+                     &fresh.attrs_n);
     if (err == ERR_OK)
-        err = attributes(l, json_get(j, members[3]), "tag", NULL, t ? t->tags : NULL, &fresh, &fresh.tags, &fresh.tags_n);
+        err =
+            attributes(l, json_get(j, members[3]), "tag", NULL, t ? t->tags : NULL, &fresh, &fresh.tags, &fresh.tags_n);
     if (err == ERR_OK) err = read_parents(l, json_get(j, members[2]), &fresh);
     if (err == ERR_OK && t) err = conform(l, &fresh, t);
     if (err != ERR_OK) return err;
     if (e->defined) {
         if (same_entity(e, &fresh)) return ERR_OK;
-        mistake(l->m, POLICY_FAULT_DUPLICATE, l->base, l->base + 1, STR_NONE, "%.*s::\"%.*s\" is there twice", STR_ARG(uid->type), STR_ARG(uid->id));
+        mistake(l->m, POLICY_FAULT_DUPLICATE, l->base, l->base + 1, STR_NONE, "%.*s::\"%.*s\" is there twice",
+                STR_ARG(uid->type), STR_ARG(uid->id));
         return ERR_MALFORMED;
     }
     fresh.defined = true;

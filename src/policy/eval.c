@@ -85,9 +85,7 @@ static enum eval_fault step(struct run *r, uint32_t i, struct value *out)
     case EXPR_VAR: *out = r->vars[o->sub]; return EVAL_FAULT_NONE;
     case EXPR_AND:
     case EXPR_OR: return logic(r, o, out);
-    case EXPR_IF:
-        f = boolean(r, o->a, &yes);
-        return f == EVAL_FAULT_NONE ? step(r, yes ? o->b : o->c, out) : f;
+    case EXPR_IF: f = boolean(r, o->a, &yes); return f == EVAL_FAULT_NONE ? step(r, yes ? o->b : o->c, out) : f;
     case EXPR_SET:
     case EXPR_RECORD:
     case EXPR_CALL: return list(r, i, out);

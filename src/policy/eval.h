@@ -8,7 +8,7 @@
 #include "policy/compile.h"
 #include "policy/ops.h"
 
-#define DECIDER_ROOM    16384      /* bytes for values made while deciding, before the heap is asked */
+#define DECIDER_ROOM     16384      /* bytes for values made while deciding, before the heap is asked */
 #define DECIDER_ROOM_MAX (8u << 20) /* and at most this */
 
 struct policy_request {
@@ -21,12 +21,12 @@ struct decider {
     const struct compiled *compiled;
     struct arena scratch;
     char *room;
-    uint32_t *seen, generation;       /* by policy: judged in this decision */
+    uint32_t *seen, generation; /* by policy: judged in this decision */
     const struct policy **permits, **forbids, **errors;
-    enum eval_fault *faults;          /* by error */
-    const struct expr **fault_at;     /* by error: the expression that failed */
+    enum eval_fault *faults;      /* by error */
+    const struct expr **fault_at; /* by error: the expression that failed */
     uint32_t errors_n;
-    uint32_t judged;                  /* policies whose scope was looked at, for measuring */
+    uint32_t judged; /* policies whose scope was looked at, for measuring */
 };
 
 /* ERR_NO_MEMORY. The compiled set must outlive the decider. */

@@ -138,14 +138,17 @@ void ext_print(const struct value *v, struct buf *out)
 void ext_print_json(const struct value *v, struct buf *out)
 {
     if (v->kind == VALUE_DATETIME) {
-        buf_puts(out, "{\"__extn\":{\"fn\":\"offset\",\"args\":[{\"__extn\":{\"fn\":\"datetime\",\"arg\":\"1970-01-01\"}},"
-                      "{\"__extn\":{\"fn\":\"duration\",\"arg\":\"");
+        buf_puts(out,
+                 "{\"__extn\":{\"fn\":\"offset\",\"args\":[{\"__extn\":{\"fn\":\"datetime\",\"arg\":\"1970-01-01\"}},"
+                 "{\"__extn\":{\"fn\":\"duration\",\"arg\":\"");
         print_text(v, out);
         buf_puts(out, "\"}}]}}");
         return;
     }
     buf_printf(out, "{\"__extn\":{\"fn\":\"%s\",\"arg\":\"",
-               v->kind == VALUE_IP ? "ip" : v->kind == VALUE_DECIMAL ? "decimal" : "duration");
+               v->kind == VALUE_IP        ? "ip"
+               : v->kind == VALUE_DECIMAL ? "decimal"
+                                          : "duration");
     print_text(v, out);
     buf_puts(out, "\"}}");
 }

@@ -34,9 +34,9 @@ enum ext_fn {
 
 struct ext_info {
     str name;
-    bool method;                   /* written x.name(…), not name(…) */
-    uint8_t arity;                 /* with the object of a method */
-    enum value_kind args[2];       /* what each argument must be */
+    bool method;             /* written x.name(…), not name(…) */
+    uint8_t arity;           /* with the object of a method */
+    enum value_kind args[2]; /* what each argument must be */
     enum value_kind result;
 };
 
@@ -46,7 +46,14 @@ extern const struct ext_info ext_table[EXT_COUNT];
 enum ext_fn ext_find(str name);
 
 /* Why a call failed. */
-enum ext_fault { EXT_FAULT_NONE = 0, EXT_FAULT_ARITY, EXT_FAULT_TYPE, EXT_FAULT_TEXT, EXT_FAULT_OVERFLOW, EXT_FAULT_MEMORY };
+enum ext_fault {
+    EXT_FAULT_NONE = 0,
+    EXT_FAULT_ARITY,
+    EXT_FAULT_TYPE,
+    EXT_FAULT_TEXT,
+    EXT_FAULT_OVERFLOW,
+    EXT_FAULT_MEMORY
+};
 
 /* Calls it. *out is written on EXT_FAULT_NONE only; an IP's bytes live in the arena. */
 enum ext_fault ext_call(enum ext_fn fn, const struct value *args, uint32_t n, struct arena *mem, struct value *out);

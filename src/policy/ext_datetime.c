@@ -56,8 +56,8 @@ bool ext_parse_datetime(str s, int64_t *out)
     if (!read_date(s, &days)) return false;
     s = str_from(s, 10);
     if (s.n) {
-        if (s.n < 9 || s.p[0] != 'T' || !digits(s, 1, 2, &h) || s.p[3] != ':' || !digits(s, 4, 2, &m) || s.p[6] != ':' ||
-            !digits(s, 7, 2, &sec))
+        if (s.n < 9 || s.p[0] != 'T' || !digits(s, 1, 2, &h) || s.p[3] != ':' || !digits(s, 4, 2, &m) ||
+            s.p[6] != ':' || !digits(s, 7, 2, &sec))
             return false;
         s = str_from(s, 9);
         if (s.n && s.p[0] == '.') {
@@ -75,7 +75,11 @@ bool ext_parse_duration(str s, int64_t *out)
     static const struct {
         str unit;
         int64_t ms;
-    } units[] = {{STR_INIT("d"), 86400000}, {STR_INIT("h"), 3600000}, {STR_INIT("m"), 60000}, {STR_INIT("s"), 1000}, {STR_INIT("ms"), 1}};
+    } units[] = {{STR_INIT("d"), 86400000},
+                 {STR_INIT("h"), 3600000},
+                 {STR_INIT("m"), 60000},
+                 {STR_INIT("s"), 1000},
+                 {STR_INIT("ms"), 1}};
     bool negative = s.n && s.p[0] == '-';
     s = str_from(s, negative);
     if (!s.n) return false;
@@ -84,7 +88,8 @@ bool ext_parse_duration(str s, int64_t *out)
         uint64_t v = 0;
         size_t i = 0;
         for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-            if (__builtin_mul_overflow(v, UINT64_C(10), &v) || __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v)) return false;
+            if (__builtin_mul_overflow(v, UINT64_C(10), &v) || __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
+                return false;
         if (!i) return false;
         s = str_from(s, i);
         size_t len = 0, u = next;

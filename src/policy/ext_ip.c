@@ -120,6 +120,7 @@ void ext_ip_print(const struct value *ip, struct buf *out)
         buf_printf(out, "%u.%u.%u.%u/%u", ip->ip[0], ip->ip[1], ip->ip[2], ip->ip[3], ip->prefix);
         return;
     }
-    for (int i = 0; i < 8; i++) buf_printf(out, "%s%x", i ? ":" : "", (unsigned)(ip->ip[2 * i] << 8 | ip->ip[2 * i + 1]));
+    for (int i = 0; i < 8; i++)
+        buf_printf(out, "%s%x", i ? ":" : "", (unsigned)(ip->ip[2 * i] << 8 | ip->ip[2 * i + 1]));
     buf_printf(out, "/%u", ip->prefix);
 }

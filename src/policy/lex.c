@@ -25,7 +25,8 @@ static size_t space(str s)
                                STR_INIT("\xe2\x80\xaf"), STR_INIT("\xe2\x81\x9f"), STR_INIT("\xe3\x80\x80")};
     for (size_t i = 0; i < ARRAY_LEN(wide); i++)
         if (str_starts(s, wide[i])) return 3;
-    if (str_starts(s, STR("\xe2\x80")) && s.n > 2 && (unsigned char)s.p[2] >= 0x80 && (unsigned char)s.p[2] <= 0x8a) return 3;
+    if (str_starts(s, STR("\xe2\x80")) && s.n > 2 && (unsigned char)s.p[2] >= 0x80 && (unsigned char)s.p[2] <= 0x8a)
+        return 3;
     return 0;
 }
 
@@ -44,12 +45,13 @@ static enum token_kind punctuation(str s, size_t *len)
     static const struct {
         char text[3];
         uint8_t kind;
-    } table[] = {{"::", TOKEN_PATH},     {"==", TOKEN_EQ},        {"!=", TOKEN_NE},      {"<=", TOKEN_LE},      {">=", TOKEN_GE},
-                 {"||", TOKEN_OR},       {"&&", TOKEN_AND},       {"@", TOKEN_AT},       {".", TOKEN_DOT},      {",", TOKEN_COMMA},
-                 {";", TOKEN_SEMICOLON}, {":", TOKEN_COLON},      {"(", TOKEN_LPAREN},   {")", TOKEN_RPAREN},   {"{", TOKEN_LBRACE},
-                 {"}", TOKEN_RBRACE},    {"[", TOKEN_LBRACKET},   {"]", TOKEN_RBRACKET}, {"<", TOKEN_LT},       {">", TOKEN_GT},
-                 {"+", TOKEN_PLUS},      {"-", TOKEN_MINUS},      {"*", TOKEN_STAR},     {"/", TOKEN_SLASH},    {"%", TOKEN_PERCENT},
-                 {"!", TOKEN_NOT},       {"=", TOKEN_ASSIGN},     {"?", TOKEN_QUESTION}};
+    } table[] = {{"::", TOKEN_PATH},    {"==", TOKEN_EQ},      {"!=", TOKEN_NE},       {"<=", TOKEN_LE},
+                 {">=", TOKEN_GE},      {"||", TOKEN_OR},      {"&&", TOKEN_AND},      {"@", TOKEN_AT},
+                 {".", TOKEN_DOT},      {",", TOKEN_COMMA},    {";", TOKEN_SEMICOLON}, {":", TOKEN_COLON},
+                 {"(", TOKEN_LPAREN},   {")", TOKEN_RPAREN},   {"{", TOKEN_LBRACE},    {"}", TOKEN_RBRACE},
+                 {"[", TOKEN_LBRACKET}, {"]", TOKEN_RBRACKET}, {"<", TOKEN_LT},        {">", TOKEN_GT},
+                 {"+", TOKEN_PLUS},     {"-", TOKEN_MINUS},    {"*", TOKEN_STAR},      {"/", TOKEN_SLASH},
+                 {"%", TOKEN_PERCENT},  {"!", TOKEN_NOT},      {"=", TOKEN_ASSIGN},    {"?", TOKEN_QUESTION}};
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         size_t n = table[i].text[1] ? 2 : 1;
         if (s.n >= n && memcmp(s.p, table[i].text, n) == 0) {

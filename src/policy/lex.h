@@ -10,22 +10,22 @@ enum token_kind {
     TOKEN_END,
     TOKEN_IDENT,
     TOKEN_NUMBER,
-    TOKEN_STRING,    /* with its quotes, escapes not yet undone */
-    TOKEN_SLOT,      /* ?principal */
-    TOKEN_COMMENT,   /* only with LEX_COMMENTS */
-    TOKEN_AT,        /* @ */
+    TOKEN_STRING,  /* with its quotes, escapes not yet undone */
+    TOKEN_SLOT,    /* ?principal */
+    TOKEN_COMMENT, /* only with LEX_COMMENTS */
+    TOKEN_AT,      /* @ */
     TOKEN_DOT,
     TOKEN_COMMA,
     TOKEN_SEMICOLON,
     TOKEN_COLON,
-    TOKEN_PATH,      /* :: */
+    TOKEN_PATH, /* :: */
     TOKEN_LPAREN,
     TOKEN_RPAREN,
     TOKEN_LBRACE,
     TOKEN_RBRACE,
     TOKEN_LBRACKET,
     TOKEN_RBRACKET,
-    TOKEN_EQ,        /* == */
+    TOKEN_EQ, /* == */
     TOKEN_NE,
     TOKEN_LT,
     TOKEN_LE,
@@ -39,8 +39,8 @@ enum token_kind {
     TOKEN_SLASH,
     TOKEN_PERCENT,
     TOKEN_NOT,
-    TOKEN_ASSIGN,    /* = */
-    TOKEN_QUESTION   /* ? in a schema */
+    TOKEN_ASSIGN,  /* = */
+    TOKEN_QUESTION /* ? in a schema */
 };
 
 struct token {
@@ -75,7 +75,8 @@ struct star_sink {
     void (*add)(void *arg, size_t at);
     void *arg;
 };
-bool lex_unescape(str inside, uint32_t at, const struct star_sink *star, struct arena *mem, struct mistakes *m, str *out);
+bool lex_unescape(str inside, uint32_t at, const struct star_sink *star, struct arena *mem, struct mistakes *m,
+                  str *out);
 
 /* "`when`" or "the end of the text", for messages; at most 40 bytes of it. */
 str token_describe(const struct tokens *t, const struct token *k, char room[64]);

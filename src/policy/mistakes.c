@@ -181,7 +181,8 @@ str mistake_did_you_mean(struct arena *mem, str given, const str *candidates, si
 
 const char *policy_fault_name(enum policy_fault f)
 {
-    static const char *const names[] = {"none",     "utf8",      "token",  "escape",  "number", "syntax",     "reserved", "scope", "slot",
-                                        "function", "duplicate", "json",   "unknown", "type",   "impossible", "cycle",    "limit", "memory"};
+    static const char *const names[] = {"none",     "utf8",  "token",      "escape",   "number",    "syntax",
+                                        "reserved", "scope", "slot",       "function", "duplicate", "json",
+                                        "unknown",  "type",  "impossible", "cycle",    "limit",     "memory"};
     return (size_t)f < ARRAY_LEN(names) ? names[f] : "none";
 }

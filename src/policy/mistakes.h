@@ -33,20 +33,20 @@ enum policy_fault {
 
 struct mistake {
     enum policy_fault fault;
-    bool warning;      /* worth saying, no reason to refuse */
-    uint32_t at, end;  /* bytes of the text */
-    str message;       /* without full stop */
-    str help;          /* may be empty */
-    str policy;        /* id, if it is about a policy as a whole */
+    bool warning;     /* worth saying, no reason to refuse */
+    uint32_t at, end; /* bytes of the text */
+    str message;      /* without full stop */
+    str help;         /* may be empty */
+    str policy;       /* id, if it is about a policy as a whole */
     struct mistake *next;
 };
 
 struct mistakes {
     struct arena *mem;
     struct mistake *first, *last;
-    uint32_t n;        /* all errors, also those not kept; warnings are not counted */
+    uint32_t n; /* all errors, also those not kept; warnings are not counted */
     uint32_t kept;
-    str policy;        /* copied into each mistake added */
+    str policy; /* copied into each mistake added */
 };
 
 void mistakes_init(struct mistakes *m, struct arena *mem);

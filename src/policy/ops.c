@@ -263,6 +263,7 @@ enum eval_fault op_apply(const struct facts *f, const struct expr *e, const stru
 
 const char *eval_fault_name(enum eval_fault f)
 {
-    static const char *const names[] = {"none", "type", "overflow", "attribute", "tag", "entity", "extension", "unknown", "memory"};
+    static const char *const names[] = {"none",   "type",      "overflow", "attribute", "tag",
+                                        "entity", "extension", "unknown",  "memory"};
     return (size_t)f < ARRAY_LEN(names) ? names[f] : "none";
 }

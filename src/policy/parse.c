@@ -136,7 +136,8 @@ static bool scope_reference(struct parser *p, enum var var, struct scope *s)
     parser_take(p);
     str name = str_from(token_text(&p->tokens, t), 1);
     if (!str_eq(name, var_names[var])) {
-        mistake(p->m, POLICY_FAULT_SLOT, t->at, t->at + t->len, STR_NONE, "the slot here can only be ?%s", var_names[var].p);
+        mistake(p->m, POLICY_FAULT_SLOT, t->at, t->at + t->len, STR_NONE, "the slot here can only be ?%s",
+                var_names[var].p);
         return false;
     }
     s->slot = true;
@@ -230,8 +231,8 @@ static bool scope_action(struct parser *p, struct scope *s)
     for (uint32_t i = 0; i < n; i++) {
         const struct uid *u = s->kind == SCOPE_IN_LIST ? s->list[i] : s->uid;
         if (uid_is_action(u)) continue;
-        mistake(p->m, POLICY_FAULT_SCOPE, at, parser_end(p), STR_NONE, "the action's type must end in Action, not `%.*s`",
-                STR_ARG(u->type));
+        mistake(p->m, POLICY_FAULT_SCOPE, at, parser_end(p), STR_NONE,
+                "the action's type must end in Action, not `%.*s`", STR_ARG(u->type));
         return false;
     }
     return true;
@@ -244,8 +245,8 @@ static bool scope_var(struct parser *p, enum var var, struct scope *s)
         char room[64];
         str found = token_describe(&p->tokens, p->at, room);
         mistake(p->m, POLICY_FAULT_SCOPE, p->at->at, p->at->at + p->at->len,
-                STR("the scope is (principal, action, resource), all three in this order"),
-                "expected `%s`, found %.*s", var_names[var].p, STR_ARG(found));
+                STR("the scope is (principal, action, resource), all three in this order"), "expected `%s`, found %.*s",
+                var_names[var].p, STR_ARG(found));
         return false;
     }
     parser_take(p);
@@ -278,7 +279,8 @@ static bool scopes(struct parser *p, struct policy *out)
     if (!parser_expect(p, TOKEN_LPAREN, "`(`")) return false;
     for (int i = 0; i < 3; i++) {
         if (!scope_var(p, (enum var)i, all[i])) return false;
-        if (i < 2 && !parser_expect(p, TOKEN_COMMA, i == 0 ? "`,` and the action" : "`,` and the resource")) return false;
+        if (i < 2 && !parser_expect(p, TOKEN_COMMA, i == 0 ? "`,` and the action" : "`,` and the resource"))
+            return false;
     }
     if (parser_is(p, TOKEN_COMMA)) parser_take(p);
     return parser_expect(p, TOKEN_RPAREN, "`)`");
@@ -300,7 +302,9 @@ static bool annotations(struct parser *p, struct policy *out)
         parser_take(p);
         const struct token *name = p->at;
         if (!parser_expect(p, TOKEN_IDENT, "the annotation's name")) return false;
-        list[n] = (struct annotation){.name = arena_copy(p->mem, token_text(&p->tokens, name)), .value = STR(""), .bare = true};
+        list[n] = (struct annotation){.name = arena_copy(p->mem, token_text(&p->tokens, name)),
+                                      .value = STR(""),
+                                      .bare = true};
         if (!list[n].name.p) return parser_no_memory(p), false;
         if (parser_is(p, TOKEN_LPAREN)) {
             parser_take(p);
@@ -310,12 +314,13 @@ static bool annotations(struct parser *p, struct policy *out)
         }
         for (uint32_t i = 0; i < n; i++)
             if (str_eq(list[i].name, list[n].name)) {
-                mistake(p->m, POLICY_FAULT_DUPLICATE, name->at, name->at + name->len, STR_NONE, "the annotation @%.*s is there twice",
-                        STR_ARG(list[n].name));
+                mistake(p->m, POLICY_FAULT_DUPLICATE, name->at, name->at + name->len, STR_NONE,
+                        "the annotation @%.*s is there twice", STR_ARG(list[n].name));
                 return false;
             }
         if (n == LIST_MAX) {
-            mistake(p->m, POLICY_FAULT_LIMIT, name->at, name->at + name->len, STR_NONE, "more than %d annotations", LIST_MAX);
+            mistake(p->m, POLICY_FAULT_LIMIT, name->at, name->at + name->len, STR_NONE, "more than %d annotations",
+                    LIST_MAX);
             return false;
         }
     }
@@ -334,8 +339,9 @@ static bool conditions(struct parser *p, struct policy *out)
         bool unless = parser_is_word(p, words[1]);
         if (!unless && !parser_is_word(p, words[0])) {
             str given = token_text(&p->tokens, word);
-            mistake(p->m, POLICY_FAULT_SYNTAX, word->at, word->at + word->len, mistake_did_you_mean(p->mem, given, words, 2),
-                    "expected `when`, `unless` or `;`, found `%.*s`", STR_ARG(given));
+            mistake(p->m, POLICY_FAULT_SYNTAX, word->at, word->at + word->len,
+                    mistake_did_you_mean(p->mem, given, words, 2), "expected `when`, `unless` or `;`, found `%.*s`",
+                    STR_ARG(given));
             return false;
         }
         parser_take(p);
@@ -354,7 +360,8 @@ static bool conditions(struct parser *p, struct policy *out)
         if (!body || !parser_expect(p, TOKEN_RBRACE, "an operator or `}`")) return false;
         list[n] = (struct condition){unless, body, word->at, parser_end(p)};
         if (n == LIST_MAX) {
-            mistake(p->m, POLICY_FAULT_LIMIT, word->at, word->at + word->len, STR_NONE, "more than %d conditions", LIST_MAX);
+            mistake(p->m, POLICY_FAULT_LIMIT, word->at, word->at + word->len, STR_NONE, "more than %d conditions",
+                    LIST_MAX);
             return false;
         }
     }
@@ -373,8 +380,9 @@ static bool parse_policy(struct parser *p, struct policy *out)
     } else if (!parser_is_word(p, effects[1])) {
         char room[64];
         str given = token_text(&p->tokens, p->at), found = token_describe(&p->tokens, p->at, room);
-        mistake(p->m, POLICY_FAULT_SYNTAX, p->at->at, p->at->at + p->at->len, mistake_did_you_mean(p->mem, given, effects, 2),
-                "expected `permit` or `forbid`, found %.*s", STR_ARG(found));
+        mistake(p->m, POLICY_FAULT_SYNTAX, p->at->at, p->at->at + p->at->len,
+                mistake_did_you_mean(p->mem, given, effects, 2), "expected `permit` or `forbid`, found %.*s",
+                STR_ARG(found));
         return false;
     }
     parser_take(p);

@@ -102,7 +102,8 @@ static const struct expr *parse_record(struct parser *p)
         str key;
         const struct token *where = p->at;
         if (l.n == RECORD_MAX) {
-            mistake(p->m, POLICY_FAULT_LIMIT, at, parser_end(p), STR_NONE, "a record with more than %d keys", RECORD_MAX);
+            mistake(p->m, POLICY_FAULT_LIMIT, at, parser_end(p), STR_NONE, "a record with more than %d keys",
+                    RECORD_MAX);
             return NULL;
         }
         if (!record_key(p, &key) || !parser_expect(p, TOKEN_COLON, "`:`")) return NULL;
@@ -119,8 +120,8 @@ static const struct expr *parse_record(struct parser *p)
             l.items[i - 1] = x;
         }
         if (i > 0 && key_cmp(&l, i - 1, i) == 0) {
-            mistake(p->m, POLICY_FAULT_DUPLICATE, where->at, where->at + where->len, STR_NONE, "the key `%.*s` is there twice",
-                    STR_ARG(key));
+            mistake(p->m, POLICY_FAULT_DUPLICATE, where->at, where->at + where->len, STR_NONE,
+                    "the key `%.*s` is there twice", STR_ARG(key));
             return NULL;
         }
         if (!parser_is(p, TOKEN_COMMA)) break;
@@ -143,7 +144,7 @@ static const struct expr *call(struct parser *p, enum ext_fn fn, const struct li
 static const struct {
     str name;
     uint8_t kind, arity;
-} methods[] = {{STR_INIT("contains"), EXPR_CONTAINS, 1},       {STR_INIT("containsAll"), EXPR_CONTAINS_ALL, 1},
+} methods[] = {{STR_INIT("contains"), EXPR_CONTAINS, 1},        {STR_INIT("containsAll"), EXPR_CONTAINS_ALL, 1},
                {STR_INIT("containsAny"), EXPR_CONTAINS_ANY, 1}, {STR_INIT("isEmpty"), EXPR_IS_EMPTY, 0},
                {STR_INIT("getTag"), EXPR_GET_TAG, 1},           {STR_INIT("hasTag"), EXPR_HAS_TAG, 1}};
 
@@ -198,8 +199,8 @@ static const struct expr *parse_method(struct parser *p, const struct expr *obje
     }
     if (!arguments(p, TOKEN_RPAREN, "`,` or `)`", &l)) return NULL;
     if (l.n != methods[i].arity) {
-        mistake(p->m, POLICY_FAULT_FUNCTION, name->at, parser_end(p), STR_NONE, "`%.*s` takes %u argument%s, not %u", STR_ARG(s),
-                methods[i].arity, methods[i].arity == 1 ? "" : "s", l.n);
+        mistake(p->m, POLICY_FAULT_FUNCTION, name->at, parser_end(p), STR_NONE, "`%.*s` takes %u argument%s, not %u",
+                STR_ARG(s), methods[i].arity, methods[i].arity == 1 ? "" : "s", l.n);
         return NULL;
     }
     return node(p, (enum expr_kind)methods[i].kind, object, l.n ? l.items[0] : NULL, NULL, object->at);
@@ -240,7 +241,8 @@ static const struct expr *parse_number(struct parser *p, bool negative, uint32_t
     uint64_t v;
     enum err e = str_to_u64(token_text(&p->tokens, t), &v);
     if (e != ERR_OK || v > (uint64_t)INT64_MAX + negative) {
-        mistake(p->m, POLICY_FAULT_NUMBER, t->at, t->at + t->len, STR("a long is between -9223372036854775808 and 9223372036854775807"),
+        mistake(p->m, POLICY_FAULT_NUMBER, t->at, t->at + t->len,
+                STR("a long is between -9223372036854775808 and 9223372036854775807"),
                 "this number does not fit 64 bits");
         return NULL;
     }
@@ -275,8 +277,8 @@ static const struct expr *parse_primary(struct parser *p)
         return arguments(p, TOKEN_RBRACKET, "`,` or `]`", &l) ? list_node(p, EXPR_SET, &l, t->at) : NULL;
     case TOKEN_LBRACE: return parse_record(p);
     case TOKEN_SLOT:
-        mistake(p->m, POLICY_FAULT_SLOT, t->at, t->at + t->len, STR("slots belong into the scope: principal == ?principal"),
-                "a slot cannot be used in a condition");
+        mistake(p->m, POLICY_FAULT_SLOT, t->at, t->at + t->len,
+                STR("slots belong into the scope: principal == ?principal"), "a slot cannot be used in a condition");
         return NULL;
     default: parser_unexpected(p, "an expression"); return NULL;
     }
@@ -330,13 +332,14 @@ static const struct expr *parse_unary(struct parser *p)
     unsigned n = 0;
     for (; parser_is(p, op); n++) parser_take(p);
     if (n > 4) {
-        mistake(p->m, POLICY_FAULT_SYNTAX, first->at, parser_end(p), STR("use parentheses"), "more than four `%c` in a row",
-                op == TOKEN_NOT ? '!' : '-');
+        mistake(p->m, POLICY_FAULT_SYNTAX, first->at, parser_end(p), STR("use parentheses"),
+                "more than four `%c` in a row", op == TOKEN_NOT ? '!' : '-');
         return NULL;
     }
     const struct expr *e;
     enum token_kind behind = p->at->kind == TOKEN_END ? TOKEN_END : (enum token_kind)p->at[1].kind;
-    if (op == TOKEN_MINUS && parser_is(p, TOKEN_NUMBER) && behind != TOKEN_DOT && behind != TOKEN_LBRACKET && behind != TOKEN_LPAREN) {
+    if (op == TOKEN_MINUS && parser_is(p, TOKEN_NUMBER) && behind != TOKEN_DOT && behind != TOKEN_LBRACKET &&
+        behind != TOKEN_LPAREN) {
         e = parse_number(p, true, p->at[-1].at);
         n--;
     } else {
@@ -352,7 +355,8 @@ static const struct expr *parse_mult(struct parser *p)
     for (;;) {
         if (!e) return NULL;
         if (parser_is(p, TOKEN_SLASH) || parser_is(p, TOKEN_PERCENT)) {
-            mistake(p->m, POLICY_FAULT_SYNTAX, p->at->at, p->at->at + 1, STR_NONE, "there is no division and no remainder");
+            mistake(p->m, POLICY_FAULT_SYNTAX, p->at->at, p->at->at + 1, STR_NONE,
+                    "there is no division and no remainder");
             return NULL;
         }
         if (!parser_is(p, TOKEN_STAR)) return e;
@@ -434,7 +438,8 @@ static const struct expr *parse_like(struct parser *p, const struct expr *object
         return NULL;
     }
     parser_take(p);
-    if (!lex_unescape(str_make(p->tokens.text.p + t->at + 1, t->len - 2), t->at + 1, &sink, p->mem, p->m, &text)) return NULL;
+    if (!lex_unescape(str_make(p->tokens.text.p + t->at + 1, t->len - 2), t->at + 1, &sink, p->mem, p->m, &text))
+        return NULL;
     struct expr *e = expr_new(p->mem, EXPR_LIKE, 1, object->at, parser_end(p));
     str *pieces = arena_array(p->mem, stars.stars.n + 1, sizeof *pieces);
     if (!e || !pieces || stars.failed) return made(p, NULL, false, object->at);
@@ -552,7 +557,8 @@ static const struct expr *parse_if(struct parser *p)
 const struct expr *parser_expr(struct parser *p)
 {
     if (p->depth >= EXPR_DEPTH_MAX) {
-        mistake(p->m, POLICY_FAULT_LIMIT, p->at->at, p->at->at + p->at->len, STR_NONE, "nested deeper than %d levels", EXPR_DEPTH_MAX);
+        mistake(p->m, POLICY_FAULT_LIMIT, p->at->at, p->at->at + p->at->len, STR_NONE, "nested deeper than %d levels",
+                EXPR_DEPTH_MAX);
         return NULL;
     }
     p->depth++;

@@ -11,7 +11,8 @@ const struct type *type_simple(enum type_kind k)
 
 const struct type *type_ext(enum value_kind k)
 {
-    static const struct type ip = {.kind = TYPE_EXT, .ext = VALUE_IP}, decimal = {.kind = TYPE_EXT, .ext = VALUE_DECIMAL},
+    static const struct type ip = {.kind = TYPE_EXT, .ext = VALUE_IP},
+                             decimal = {.kind = TYPE_EXT, .ext = VALUE_DECIMAL},
                              datetime = {.kind = TYPE_EXT, .ext = VALUE_DATETIME},
                              duration = {.kind = TYPE_EXT, .ext = VALUE_DURATION};
     return k == VALUE_IP ? &ip : k == VALUE_DECIMAL ? &decimal : k == VALUE_DATETIME ? &datetime : &duration;
@@ -95,7 +96,10 @@ void type_print(const struct type *t, struct buf *out)
         buf_putc(out, '}');
         break;
     case TYPE_EXT:
-        buf_puts(out, t->ext == VALUE_IP ? "ipaddr" : t->ext == VALUE_DECIMAL ? "decimal" : t->ext == VALUE_DATETIME ? "datetime" : "duration");
+        buf_puts(out, t->ext == VALUE_IP         ? "ipaddr"
+                      : t->ext == VALUE_DECIMAL  ? "decimal"
+                      : t->ext == VALUE_DATETIME ? "datetime"
+                                                 : "duration");
         break;
     }
 }

@@ -43,11 +43,11 @@ struct type {
 
 struct entity_type {
     str name;
-    const struct type *shape;    /* a record */
-    const struct type *tags;     /* or NULL: it has none */
-    const str *parents;          /* types its members may be in directly */
-    const str *descendants;      /* types that may be in it, at any distance; sorted */
-    const str *choices;          /* of an enumerated type, else NULL */
+    const struct type *shape; /* a record */
+    const struct type *tags;  /* or NULL: it has none */
+    const str *parents;       /* types its members may be in directly */
+    const str *descendants;   /* types that may be in it, at any distance; sorted */
+    const str *choices;       /* of an enumerated type, else NULL */
     uint32_t parents_n, descendants_n, choices_n;
     bool is_enum;
     uint32_t at, end;
@@ -64,8 +64,8 @@ struct action_type {
 };
 
 struct schema {
-    struct map types;   /* name → struct entity_type */
-    struct map actions; /* "type::id" as uid_key → struct action_type */
+    struct map types;                     /* name → struct entity_type */
+    struct map actions;                   /* "type::id" as uid_key → struct action_type */
     const struct entity_type **type_list; /* in the order of the text */
     const struct action_type **action_list;
     uint32_t types_n, actions_n;

@@ -101,7 +101,10 @@ static enum err read_call(struct reading *r, const struct json *j, struct value 
 
 static enum err read_ext(struct reading *r, const struct json *j, enum value_kind kind, struct value *out)
 {
-    static const uint8_t makers[][2] = {{VALUE_IP, EXT_IP}, {VALUE_DECIMAL, EXT_DECIMAL}, {VALUE_DATETIME, EXT_DATETIME}, {VALUE_DURATION, EXT_DURATION}};
+    static const uint8_t makers[][2] = {{VALUE_IP, EXT_IP},
+                                        {VALUE_DECIMAL, EXT_DECIMAL},
+                                        {VALUE_DATETIME, EXT_DATETIME},
+                                        {VALUE_DURATION, EXT_DURATION}};
     struct value v;
     enum err e;
     if (j->type == JSON_STRING) {
@@ -115,7 +118,8 @@ static enum err read_ext(struct reading *r, const struct json *j, enum value_kin
         e = read_call(r, in ? in : j, &v);
     }
     if (e != ERR_OK) return e;
-    if (v.kind != kind && v.kind != VALUE_UNKNOWN) return bad(r->m, j, r->base, r->path, "a value of another extension type was expected");
+    if (v.kind != kind && v.kind != VALUE_UNKNOWN)
+        return bad(r->m, j, r->base, r->path, "a value of another extension type was expected");
     *out = v;
     return ERR_OK;
 }
@@ -185,7 +189,8 @@ static bool is_unknown(const struct json *j)
 }
 
 /* What the short forms need the type for; everything else is read by its own form and compared afterwards. */
-static enum err read_typed(struct reading *r, const struct json *j, const struct type *type, struct value *out, bool *done)
+static enum err read_typed(struct reading *r, const struct json *j, const struct type *type, struct value *out,
+                           bool *done)
 {
     *done = true;
     if (type && !is_unknown(j)) {
@@ -246,8 +251,8 @@ enum err value_from_json(const struct json *j, const struct type *type, struct e
         struct buf b;
         buf_init(&b, 256);
         type_print(type, &b);
-        mistake(m, POLICY_FAULT_TYPE, base + j->offset, base + j->offset + 1, STR_NONE, "%s: expected %.*s, found %s", path,
-                STR_ARG(buf_str(&b)), value_kind_name((enum value_kind)v.kind));
+        mistake(m, POLICY_FAULT_TYPE, base + j->offset, base + j->offset + 1, STR_NONE, "%s: expected %.*s, found %s",
+                path, STR_ARG(buf_str(&b)), value_kind_name((enum value_kind)v.kind));
         buf_free(&b);
         return ERR_MALFORMED;
     }

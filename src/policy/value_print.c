@@ -5,8 +5,9 @@
 
 #include <inttypes.h>
 
-static const str keywords[] = {STR_INIT("true"), STR_INIT("false"), STR_INIT("if"),   STR_INIT("then"),   STR_INIT("else"),
-                               STR_INIT("in"),   STR_INIT("is"),    STR_INIT("like"), STR_INIT("has"), STR_INIT("__cedar")};
+static const str keywords[] = {STR_INIT("true"), STR_INIT("false"),  STR_INIT("if"), STR_INIT("then"),
+                               STR_INIT("else"), STR_INIT("in"),     STR_INIT("is"), STR_INIT("like"),
+                               STR_INIT("has"),  STR_INIT("__cedar")};
 
 bool cedar_is_ident(str s)
 {
@@ -34,8 +35,9 @@ bool cedar_is_name(str s)
 
 const char *value_kind_name(enum value_kind k)
 {
-    static const char *const names[] = {"nothing",  "a boolean", "a long",        "a string",   "an entity",  "a set",
-                                        "a record", "a decimal", "an IP address", "a datetime", "a duration", "unknown"};
+    static const char *const names[] = {"nothing",       "a boolean",  "a long",     "a string",
+                                        "an entity",     "a set",      "a record",   "a decimal",
+                                        "an IP address", "a datetime", "a duration", "unknown"};
     return (size_t)k < ARRAY_LEN(names) ? names[k] : "nothing";
 }
 
