@@ -1,0 +1,485 @@
+#include "roles/gateway_private.h"
+
+#include "base/clock.h"
+#include "config/product.h"
+#include "serve/notify.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NEXT_PORTS     100
+#define LAME_DUCK_MS   250 /* readiness is down, but connections are still taken */
+#define SETTLE_TICK_MS 2
+
+/* --- configuration in force --- */
+
+static enum err load(struct gateway *g, struct diags *d, struct snapshot **out)
+{
+    const struct gateway_options *o = &g->options;
+    struct config *c = NULL;
+    enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
+                           : config_load(o->config_path, &o->overrides, d, &c);
+    if (e == ERR_OK && o->product) e = config_keep_product(c, str_of(o->product), d);
+    if (e == ERR_OK) e = snapshot_build(c, g->generations + 1, d, out);
+    if (e == ERR_OK) g->generations++;
+    config_free(&c);
+    return e;
+}
+
+static struct worker_delivery *delivery(const struct gateway *g)
+{
+    struct worker_delivery *d = calloc(1, sizeof *d + g->n_keys * sizeof d->keysets[0]);
+    if (!d) return NULL;
+    d->snap = snapshot_ref(g->snap);
+    d->n = g->n_keys;
+    for (uint32_t i = 0; i < g->n_keys; i++)
+        if (g->keys[i].keys) d->keysets[i] = keyset_ref(g->keys[i].keys);
+    return d;
+}
+
+static void drop(struct worker_delivery *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
+    snapshot_unref(&d->snap);
+    free(d);
+}
+
+/* Everything, to every worker: the answer to a first start, a reload, and to any gap. */
+static enum err feed_snapshot(struct gateway *g)
+{
+    enum err e = ERR_OK;
+    g->feed.number++;
+    for (uint32_t w = 0; w < g->n_workers; w++) {
+        struct worker_delivery *d = delivery(g);
+        struct feed_record r = {.epoch = g->feed.epoch,
+                                .number = g->feed.number,
+                                .kind = FEED_SNAPSHOT,
+                                .generation = g->snap->generation,
+                                .payload = d};
+        enum err one = d ? worker_feed(g->workers[w], &r) : ERR_NO_MEMORY;
+        if (one != ERR_OK && d) drop(d);
+        if (one != ERR_OK) e = one;
+    }
+    return e;
+}
+
+void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys)
+{
+    g->feed.number++;
+    for (uint32_t w = 0; w < g->n_workers; w++) {
+        struct keyset *one = keyset_ref(keys);
+        struct feed_record r = {.epoch = g->feed.epoch,
+                                .number = g->feed.number,
+                                .kind = FEED_ISSUER_KEYS,
+                                .index = issuer,
+                                .generation = g->snap->generation,
+                                .payload = one};
+        if (worker_feed(g->workers[w], &r) != ERR_OK) keyset_unref(&one);
+    }
+}
+
+static bool same_listeners(const struct snapshot *a, const struct snapshot *b)
+{
+    if (a->n_listeners != b->n_listeners || !a->admin != !b->admin) return false;
+    if (a->admin && !str_eq(a->admin->text, b->admin->text)) return false;
+    for (uint32_t i = 0; i < a->n_listeners; i++)
+        if (!str_eq(a->listeners[i].text, b->listeners[i].text)) return false;
+    return true;
+}
+
+/* What only a new process can change: sockets, threads and the sizes that buffers were made with. */
+static const char *needs_restart(const struct snapshot *a, const struct snapshot *b)
+{
+    if (!same_listeners(a, b)) return "listen";
+    if (!str_eq(a->data, b->data)) return "data";
+    if (a->workers != b->workers) return "workers";
+    if (a->limits.head != b->limits.head) return "limits.head";
+    if (a->limits.buffer != b->limits.buffer) return "limits.buffer";
+    if (a->limits.connections != b->limits.connections) return "limits.connections";
+    return NULL;
+}
+
+enum err gateway_reload(struct gateway *g, struct diags *d)
+{
+    struct snapshot *snap = NULL;
+    struct gateway_keys *keys = NULL;
+    enum err e = load(g, d, &snap);
+    const char *fixed = e == ERR_OK ? needs_restart(g->snap, snap) : NULL;
+    if (fixed) {
+        diag_add(d, DIAG_ERROR, "needs_restart", (struct config_pos){0}, 0,
+                 STR("restart the gateway, or take the change back"), "%s cannot change while the gateway runs", fixed);
+        e = ERR_UNSUPPORTED;
+    }
+    if (e == ERR_OK) e = gateway_keys_make(g, snap, d, &keys);
+    if (e != ERR_OK) {
+        g->reload_failures++;
+        snapshot_unref(&snap);
+        return e;
+    }
+    gateway_keys_free(&g->keys, g->n_keys);
+    snapshot_unref(&g->snap);
+    g->snap = snap;
+    g->keys = keys;
+    g->n_keys = snap->n_issuers;
+    g->loaded_ms = clock_wall_ms();
+    log_set_level((enum log_level)snap->log_level);
+    e = feed_snapshot(g);
+    gateway_keys_start(g);
+    return e;
+}
+
+bool gateway_settled(const struct gateway *g)
+{
+    for (uint32_t w = 0; w < g->n_workers; w++)
+        if (counter_get(&g->workers[w]->numbers.snapshot) != g->snap->generation) return false;
+    return true;
+}
+
+/* --- listening --- */
+
+static void set_port(struct net_addr *a, unsigned port)
+{
+    if (a->ss.ss_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, &a->ss, sizeof v4);
+        v4.sin_port = htons((uint16_t)port);
+        memcpy(&a->ss, &v4, sizeof v4);
+    } else if (a->ss.ss_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, &a->ss, sizeof v6);
+        v6.sin6_port = htons((uint16_t)port);
+        memcpy(&a->ss, &v6, sizeof v6);
+    }
+}
+
+static unsigned port_of(const struct net_addr *a)
+{
+    struct sockaddr_in6 any; /* the port stands at the same place in both */
+    memcpy(&any, &a->ss, sizeof any);
+    return a->ss.ss_family == AF_UNIX ? 0 : ntohs(any.sin6_port);
+}
+
+/* Opens one exclusively: with SO_REUSEPORT alone a second gateway of the same user would share the port unseen. */
+static enum err open_exclusive(struct gateway *g, struct net_addr *a, int *fd)
+{
+    unsigned first = port_of(a);
+    char text[NET_TEXT_MAX];
+    for (unsigned port = first;; port++) {
+        set_port(a, port);
+        enum err e = net_listen(a, false, fd);
+        net_addr_text(a, text);
+        if (e == ERR_OK) {
+            if (port != first) fprintf(stderr, "sallyport: port %u is taken: using %u\n", first, port);
+            return e;
+        }
+        bool next = e == ERR_CONFLICT && g->options.next_port && first && port < first + NEXT_PORTS && port < 65535;
+        if (next) continue;
+        fprintf(stderr, "sallyport: cannot listen on %s: %s%s\n", text, strerror(errno),
+                e == ERR_CONFLICT ? " (another process has it: end that one, or change `listen`)" : "");
+        return e;
+    }
+}
+
+static void bound_address(int fd, struct net_addr *a)
+{
+    struct net_addr got = {.len = sizeof got.ss};
+    if (getsockname(fd, (struct sockaddr *)&got.ss, &got.len) == 0 && got.ss.ss_family != AF_UNIX) *a = got;
+}
+
+static enum err listen_for_workers(struct gateway *g, const struct snapshot_listener *l)
+{
+    struct net_addr a = {.len = l->addr_len};
+    int fd;
+    memcpy(&a.ss, &l->addr, sizeof a.ss);
+    enum err e = open_exclusive(g, &a, &fd);
+    if (e != ERR_OK) return e;
+    bound_address(fd, &a);
+    bool local = a.ss.ss_family == AF_UNIX;
+    if (!local) close(fd);
+    for (uint32_t w = 0; w < g->n_workers && e == ERR_OK; w++) {
+        int one = -1;
+        if (local)
+            one = w + 1 == g->n_workers ? fd : dup(fd); /* a Unix socket has one queue: all accept from it */
+        else
+            e = net_listen(&a, true, &one);
+        if (e == ERR_OK && one < 0) e = ERR_IO;
+        if (e == ERR_OK) e = worker_listen(g->workers[w], one);
+    }
+    if (g->n_addresses < LISTENERS_MAX) {
+        char *text = g->address_text[g->n_addresses];
+        g->addresses[g->n_addresses++] = str_make(text, net_addr_text(&a, text));
+    }
+    return e;
+}
+
+static enum err open_control(struct gateway *g)
+{
+    const struct snapshot *snap = g->snap;
+    enum err e = control_server_new(g->loop, &g->source, &g->control);
+    if (e == ERR_OK && snap->admin) {
+        struct net_addr a = {.len = snap->admin->addr_len};
+        int fd;
+        memcpy(&a.ss, &snap->admin->addr, sizeof a.ss);
+        e = open_exclusive(g, &a, &fd);
+        if (e != ERR_OK) return e;
+        bound_address(fd, &a);
+        e = control_server_admin(g->control, fd, str_make(g->admin_text, net_addr_text(&a, g->admin_text)));
+    }
+    if (e != ERR_OK) return e;
+    int n = snprintf(g->socket_path, sizeof g->socket_path, "%.*s/cli.sock", STR_ARG(snap->data));
+    e = n < 0 || (size_t)n >= sizeof g->socket_path ? ERR_LIMIT : control_server_local(g->control, g->socket_path);
+    if (e == ERR_CONFLICT)
+        fprintf(stderr, "sallyport: another one runs here: it answers at %s\n", g->socket_path);
+    else if (e != ERR_OK)
+        fprintf(stderr, "sallyport: cannot open the control socket %s: %s\n", g->socket_path,
+                e == ERR_LIMIT ? "its path is too long: choose a shorter `data`" : strerror(errno));
+    return e;
+}
+
+/* --- signals, draining --- */
+
+static void on_drained(void *ctx, unsigned index)
+{
+    struct gateway *g = ctx;
+    (void)index;
+    __atomic_add_fetch(&g->n_drained, 1, __ATOMIC_RELEASE);
+}
+
+static void on_drain_time(struct timer *t)
+{
+    struct gateway *g = CONTAINER_OF(t, struct gateway, drain_timer);
+    if (g->draining && !g->started) { /* the lame duck's time is over */
+        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers) {
+            loop_stop(g->loop);
+            return;
+        }
+    } else {
+        g->started = false;
+        for (uint32_t w = 0; w < g->n_workers; w++)
+            if (worker_drain(g->workers[w], g->snap->timeouts.drain_ms) != ERR_OK) loop_stop(g->loop);
+    }
+    timer_set(g->loop, t, loop_now_ms(g->loop) + 20);
+}
+
+static void begin_drain(struct gateway *g)
+{
+    if (g->draining) { /* asked twice: at once */
+        for (uint32_t w = 0; w < g->n_workers; w++)
+            if (worker_drain(g->workers[w], 0) != ERR_OK) loop_stop(g->loop);
+        g->started = false;
+        timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + 1);
+        return;
+    }
+    g->draining = true;
+    notify_stopping();
+    log_event(LOG_LEVEL_INFO, log_msg("draining"), log_u64("drain_ms", g->snap->timeouts.drain_ms));
+    uint64_t lame = g->snap->timeouts.drain_ms > 4 * LAME_DUCK_MS ? LAME_DUCK_MS : 1;
+    timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + lame);
+}
+
+static void reload_by_signal(struct gateway *g)
+{
+    struct diags d;
+    diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
+    notify_reloading(clock_mono_ns());
+    enum err e = gateway_reload(g, &d);
+    if (e == ERR_OK) {
+        log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", g->snap->generation));
+    } else {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        diags_print(&d, &text);
+        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
+                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
+        buf_free(&text);
+    }
+    diags_free(&d);
+    notify_ready();
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+    struct gateway *g = CONTAINER_OF(w, struct gateway, signals);
+    struct signalfd_siginfo s;
+    (void)events;
+    while (read(w->fd, &s, sizeof s) == (ssize_t)sizeof s) {
+        if (s.ssi_signo == SIGHUP)
+            reload_by_signal(g);
+        else
+            begin_drain(g);
+    }
+}
+
+static enum err take_signals(struct gateway *g)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
+    g->signals = (struct watch){on_signal, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
+    if (g->signals.fd < 0) return ERR_IO;
+    return watch_add(g->loop, &g->signals, EPOLLIN);
+}
+
+/* --- start and end --- */
+
+static void print_mistakes(const struct diags *d)
+{
+    struct buf text;
+    buf_init(&text, 4 << 20);
+    diags_print(d, &text);
+    fwrite(text.p, 1, text.n, stderr);
+    buf_free(&text);
+}
+
+static enum err load_first(struct gateway *g)
+{
+    struct diags d;
+    diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
+    enum err e = load(g, &d, &g->snap);
+    if (e == ERR_OK) e = gateway_keys_make(g, g->snap, &d, &g->keys);
+    print_mistakes(&d);
+    diags_free(&d);
+    if (e == ERR_OK)
+        g->n_keys = g->snap->n_issuers;
+    else
+        g->exit_code = 78;
+    g->loaded_ms = clock_wall_ms();
+    return e;
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static enum err make_data_folder(const struct gateway *g)
+{
+    char path[4096];
+    str data = g->snap->data;
+    if (data.n >= sizeof path) return ERR_LIMIT;
+    memcpy(path, data.p, data.n);
+    path[data.n] = 0;
+    if (mkdir(path, 0700) == 0 || errno == EEXIST) return ERR_OK;
+    fprintf(stderr, "sallyport: cannot make the data folder %s: %s\n", path, strerror(errno));
+    return ERR_IO;
+}
+
+static enum err start_workers(struct gateway *g)
+{
+    const struct snapshot *snap = g->snap;
+    g->workers = calloc(snap->workers, sizeof *g->workers);
+    if (!g->workers) return ERR_NO_MEMORY;
+    for (; g->n_workers < snap->workers; g->n_workers++) {
+        enum err e = worker_new(g->n_workers, snap, &g->workers[g->n_workers]);
+        if (e != ERR_OK) return e;
+        struct worker *w = g->workers[g->n_workers];
+        w->keys_wanted = gateway_keys_wanted;
+        w->keys_wanted_ctx = g;
+        w->on_drained = on_drained;
+    }
+    for (uint32_t i = 0; i < snap->n_listeners; i++) {
+        enum err e = listen_for_workers(g, &snap->listeners[i]);
+        if (e != ERR_OK) return e;
+    }
+    enum err e = feed_snapshot(g); /* the first letter in each box: before any connection is looked at */
+    for (uint32_t w = 0; w < g->n_workers && e == ERR_OK; w++) e = worker_start(g->workers[w]);
+    return e;
+}
+
+static enum err start(struct gateway *g)
+{
+    raise_descriptor_limit();
+    g->loop = loop_new(g);
+    g->pool = offload_new(2, 64);
+    if (!g->loop || !g->pool) return ERR_NO_MEMORY;
+    g->fetch = (struct fetch_env){g->loop, g->pool};
+    enum err e = take_signals(g);
+    if (e == ERR_OK) e = load_first(g);
+    if (e == ERR_OK) e = make_data_folder(g);
+    if (e != ERR_OK) return e;
+    struct log_options log = {.fd = 2, .level = (enum log_level)g->snap->log_level, .role = g->options.role};
+    if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;
+    gateway_control_init(g);
+    e = open_control(g);
+    if (e == ERR_OK) e = start_workers(g);
+    return e;
+}
+
+static void stop(struct gateway *g)
+{
+    for (uint32_t w = 0; w < g->n_workers; w++) {
+        if (!g->workers[w]) continue;
+        if (g->workers[w]->started && worker_drain(g->workers[w], 0) == ERR_OK) worker_join(g->workers[w]);
+    }
+    if (g->options.on_stop && g->loop) g->options.on_stop(g->options.ctx);
+    gateway_keys_free(&g->keys, g->n_keys);
+    control_server_free(&g->control);
+    for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
+    free(g->workers);
+    for (uint32_t i = 0; g->snap && i < g->snap->n_listeners; i++) {
+        if (g->snap->listeners[i].kind != ADDRESS_UNIX || !g->n_addresses) continue;
+        (void)unlink(((const struct sockaddr_un *)&g->snap->listeners[i].addr)->sun_path);
+    }
+    snapshot_unref(&g->snap);
+    offload_free(&g->pool);
+    watch_close(&g->signals);
+    loop_free(&g->loop);
+    (void)log_close();
+}
+
+int gateway_run(const struct gateway_options *options)
+{
+    struct gateway g = {.options = *options, .exit_code = 1, .signals = {.fd = -1}};
+    g.feed.epoch = rand_u64() | 1;
+    g.started_ms = clock_wall_ms();
+    g.drain_timer.on_time = on_drain_time;
+    enum err e = start(&g);
+    if (e == ERR_NO_MEMORY) fprintf(stderr, "sallyport: no memory\n");
+    if (e == ERR_OK) {
+        gateway_keys_start(&g);
+        g.started = true;
+        log_event(LOG_LEVEL_INFO, log_msg("ready"), log_str("gateway", g.addresses[0]),
+                  log_str("admin", str_of(g.admin_text)), log_u64("workers", g.n_workers),
+                  log_u64("generation", g.snap->generation));
+        if (options->on_ready) options->on_ready(&g, options->ctx);
+        notify_ready();
+        loop_run(g.loop);
+        g.exit_code = 0;
+    }
+    stop(&g);
+    return g.exit_code;
+}
+
+str gateway_address(const struct gateway *g, size_t i)
+{
+    return i < g->n_addresses ? g->addresses[i] : STR_NONE;
+}
+
+str gateway_admin_address(const struct gateway *g)
+{
+    return str_of(g->admin_text);
+}
+
+const char *gateway_socket(const struct gateway *g)
+{
+    return g->socket_path;
+}
+
+struct loop *gateway_loop(struct gateway *g)
+{
+    return g->loop;
+}

@@ -1,0 +1,236 @@
+#include "roles/gateway_private.h"
+
+#include "base/metrics.h"
+#include "proxy/facts.h"
+#include "serve/control.h"
+
+#define SETTLE_MS 2
+
+static bool started(void *ctx)
+{
+    const struct gateway *g = ctx;
+    return g->started || g->draining;
+}
+
+static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
+{
+    struct gateway *g = ctx;
+    size_t n = 0;
+    out[n++] = (struct control_check){"configuration", g->snap != NULL && gateway_settled(g), STR("")};
+    out[n++] = (struct control_check){"listeners", g->started, STR("")};
+    out[n++] = (struct control_check){"not_draining", !g->draining, STR("")};
+    /* an issuer without keys refuses its own tokens and nobody else's: told, but only all of them make us unready */
+    bool any = g->n_keys == 0;
+    str missing = STR_NONE;
+    for (uint32_t i = 0; i < g->n_keys; i++) {
+        if (g->keys[i].keys)
+            any = true;
+        else
+            missing = g->snap->issuers[i].name;
+    }
+    str detail = missing.n ? arena_printf(mem, "no keys yet of issuer %.*s", STR_ARG(missing)) : STR("");
+    out[n++] = (struct control_check){"issuer_keys", any, detail};
+    return n;
+}
+
+/* --- metrics --- */
+
+struct worker_metric {
+    const char *name, *help;
+    enum metric_type type;
+    size_t offset; /* in struct worker_numbers */
+};
+
+static const struct worker_metric worker_metrics[] = {
+    {"sallyport_connections", "Client connections open now.", METRIC_GAUGE,
+     offsetof(struct worker_numbers, connections)},
+    {"sallyport_connections_accepted_total", "Client connections accepted.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, accepted)},
+    {"sallyport_connections_refused_total", "Client connections refused for want of room.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, refused)},
+    {"sallyport_connections_timed_out_total", "Client connections ended because the client was too slow.",
+     METRIC_COUNTER, offsetof(struct worker_numbers, timed_out)},
+    {"sallyport_upstream_connections", "Upstream connections open now.", METRIC_GAUGE,
+     offsetof(struct worker_numbers, upstream_open)},
+    {"sallyport_upstream_connections_opened_total", "Upstream connections opened.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, upstream_opened)},
+    {"sallyport_upstream_retries_total", "Attempts to reach an upstream again.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, retries)},
+    {"sallyport_token_cache_hits_total", "Tokens found verified.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, token_hits)},
+    {"sallyport_token_cache_misses_total", "Tokens not found verified.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, token_misses)},
+    {"sallyport_token_cache_evictions_total", "Verified tokens that made room for others.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, token_evictions)},
+    {"sallyport_token_verifications_total", "Tokens taken through the whole verification.", METRIC_COUNTER,
+     offsetof(struct worker_numbers, signatures)},
+};
+
+static void render_workers(const struct gateway *g, struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(worker_metrics); i++) {
+        const struct worker_metric *m = &worker_metrics[i];
+        uint64_t sum = 0;
+        for (uint32_t w = 0; w < g->n_workers; w++)
+            sum +=
+                counter_get((const struct counter *)(const void *)((const char *)&g->workers[w]->numbers + m->offset));
+        metrics_family(out, m->name, m->type, m->help);
+        metrics_u64(out, m->name, NULL, 0, sum);
+    }
+}
+
+static void render_issuers(struct gateway *g, struct buf *out)
+{
+    metrics_family(out, "sallyport_issuer_keys", METRIC_GAUGE, "Keys that tokens of the issuer can be verified with.");
+    for (uint32_t i = 0; i < g->n_keys; i++) {
+        struct metric_label l = {"issuer", g->snap->issuers[i].name};
+        metrics_u64(out, "sallyport_issuer_keys", &l, 1, g->keys[i].keys ? keyset_count(g->keys[i].keys) : 0);
+    }
+    metrics_family(out, "sallyport_issuer_fetch_failures_total", METRIC_COUNTER, "Attempts to fetch keys that failed.");
+    for (uint32_t i = 0; i < g->n_keys; i++) {
+        struct metric_label l = {"issuer", g->snap->issuers[i].name};
+        struct jwks_status s = {0};
+        if (g->keys[i].jwks) jwks_status(g->keys[i].jwks, &s);
+        metrics_u64(out, "sallyport_issuer_fetch_failures_total", &l, 1, s.failures);
+    }
+}
+
+static void metrics(void *ctx, struct buf *out)
+{
+    struct gateway *g = ctx;
+    const struct counters *all[CONTROL_RINGS_MAX];
+    size_t n = 0;
+    for (; n < g->n_workers && n < CONTROL_RINGS_MAX; n++) all[n] = g->workers[n]->counters;
+    counters_render(all, n, g->options.role, GATE, out);
+    render_workers(g, out);
+    render_issuers(g, out);
+    struct metric_label version = {"version", STR(SALLYPORT_VERSION)};
+    metrics_family(out, "sallyport_build_info", METRIC_GAUGE, "The version that runs.");
+    metrics_u64(out, "sallyport_build_info", &version, 1, 1);
+    metrics_family(out, "sallyport_config_version", METRIC_GAUGE, "Generation of the configuration in force.");
+    metrics_u64(out, "sallyport_config_version", NULL, 0, g->snap->generation);
+    metrics_family(out, "sallyport_config_reload_failures_total", METRIC_COUNTER, "Configurations refused on reload.");
+    metrics_u64(out, "sallyport_config_reload_failures_total", NULL, 0, g->reload_failures);
+    metrics_family(out, "sallyport_log_dropped_total", METRIC_COUNTER, "Log lines lost because nobody read them.");
+    metrics_u64(out, "sallyport_log_dropped_total", NULL, 0, log_dropped());
+    metrics_family(out, "sallyport_start_time_seconds", METRIC_GAUGE, "When the process started, Unix seconds.");
+    metrics_u64(out, "sallyport_start_time_seconds", NULL, 0, g->started_ms / 1000);
+}
+
+static void status(void *ctx, struct arena *mem, struct control_status *out)
+{
+    struct gateway *g = ctx;
+    uint64_t connections = 0;
+    for (uint32_t w = 0; w < g->n_workers; w++) connections += counter_get(&g->workers[w]->numbers.connections);
+    *out = (struct control_status){
+        .name = g->snap->name,
+        .environment = g->snap->environment,
+        .config_file = str_of(g->options.config_path ? g->options.config_path : ""),
+        .roles = STR("gateway"),
+        .started_ms = g->started_ms,
+        .loaded_ms = g->loaded_ms,
+        .generation = g->snap->generation,
+        .workers = g->n_workers,
+        .connections = connections,
+        .ready = g->started && !g->draining,
+        .draining = g->draining,
+    };
+    str text = STR("");
+    for (size_t i = 0; i < g->n_addresses; i++)
+        text = arena_printf(mem, "%.*s%sgateway %.*s", STR_ARG(text), text.n ? ", " : "", STR_ARG(g->addresses[i]));
+    if (g->admin_text[0]) text = arena_printf(mem, "%.*s, admin %s", STR_ARG(text), g->admin_text);
+    out->listeners = text;
+}
+
+static size_t rings(void *ctx, const struct decision_ring **out)
+{
+    const struct gateway *g = ctx;
+    size_t n = 0;
+    for (; n < g->n_workers && n < CONTROL_RINGS_MAX; n++) out[n] = g->workers[n]->ring;
+    return n;
+}
+
+static str accepted(const struct snapshot_action *a)
+{
+    if (a->is_public) return STR("public");
+    if (a->accept == (ACCEPT_TOKEN | ACCEPT_APIKEY)) return STR("token, apikey");
+    return a->accept == ACCEPT_TOKEN ? STR("token") : STR("apikey");
+}
+
+static bool facts(void *ctx, str action, struct arena *mem, struct control_facts *out)
+{
+    const struct gateway *g = ctx;
+    const struct snapshot_action *a = snapshot_action(g->snap, action);
+    if (!a) return false;
+    struct action_facts f = {0};
+    facts_of(g->snap, a, mem, &f);
+    *out = (struct control_facts){.accept = accepted(a),
+                                  .service = g->snap->services[a->service].name,
+                                  .roles = f.roles,
+                                  .permissions = f.permissions,
+                                  .products = f.products};
+    return true;
+}
+
+/* --- reload --- */
+
+static void on_settle(struct timer *t)
+{
+    struct gateway *g = CONTAINER_OF(t, struct gateway, reload_timer);
+    struct control_reply *reply = g->reload_reply;
+    if (!reply) return;
+    if (!gateway_settled(g)) {
+        timer_set(g->loop, t, loop_now_ms(g->loop) + SETTLE_MS);
+        return;
+    }
+    g->reload_reply = NULL;
+    control_reload_done(reply, &(struct control_reload){.ok = true, .generation = g->snap->generation});
+}
+
+static void reload(void *ctx, struct control_reply *reply)
+{
+    struct gateway *g = ctx;
+    struct diags d;
+    diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
+    if (g->reload_reply) {
+        control_reload_done(reply, &(struct control_reload){.generation = g->snap->generation,
+                                                            .text = STR("another reload is under way\n")});
+    } else if (gateway_reload(g, &d) == ERR_OK) {
+        g->reload_reply = reply;
+        g->reload_timer.on_time = on_settle;
+        timer_set(g->loop, &g->reload_timer, loop_now_ms(g->loop) + SETTLE_MS);
+    } else {
+        struct buf text, json;
+        buf_init(&text, 1 << 20);
+        buf_init(&json, 1 << 20);
+        diags_print(&d, &text);
+        diags_print_json(&d, &json);
+        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
+                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
+        control_reload_done(reply, &(struct control_reload){.generation = g->snap->generation,
+                                                            .text = buf_str(&text),
+                                                            .findings = buf_str(&json)});
+        buf_free(&text);
+        buf_free(&json);
+    }
+    diags_free(&d);
+}
+
+static void reload_cancel(void *ctx, struct control_reply *reply)
+{
+    struct gateway *g = ctx;
+    if (g->reload_reply == reply) g->reload_reply = NULL;
+}
+
+void gateway_control_init(struct gateway *g)
+{
+    g->source = (struct control_source){.ctx = g,
+                                        .started = started,
+                                        .checks = checks,
+                                        .metrics = metrics,
+                                        .status = status,
+                                        .rings = rings,
+                                        .facts = facts,
+                                        .reload = reload,
+                                        .reload_cancel = reload_cancel};
+}

@@ -1,0 +1,76 @@
+/* What the files of the gateway role share: gateway.c (life), gateway_keys.c (issuers' keys), gateway_control.c
+ * (what the admin listener and the control socket tell). */
+#ifndef SALLYPORT_ROLES_GATEWAY_PRIVATE_H
+#define SALLYPORT_ROLES_GATEWAY_PRIVATE_H
+
+#include "config/diag.h"
+#include "config/snapshot.h"
+#include "fetch/jwks.h"
+#include "identity/keyset.h"
+#include "net/offload.h"
+#include "net/socket.h"
+#include "proxy/worker.h"
+#include "roles/gateway.h"
+#include "serve/control_listener.h"
+
+#define LISTENERS_MAX 16
+
+/* Keys of one issuer, as the control thread has them. */
+struct gateway_keys {
+    struct gateway *gateway;
+    uint32_t index;
+    struct keyset *keys;        /* NULL: not loaded */
+    struct jwks *jwks;          /* NULL: from a file or a secret */
+    uint64_t wanted_at_attempt; /* attempts when a worker asked; its answer is due when one has ended since */
+    bool wanted;
+};
+
+struct gateway {
+    struct gateway_options options;
+    struct loop *loop;
+    struct offload *pool;
+    struct fetch_env fetch;
+    struct snapshot *snap;
+    struct gateway_keys *keys; /* by issuer of snap */
+    uint32_t n_keys;
+    struct worker **workers;
+    uint32_t n_workers, n_drained;
+    struct feed_position feed; /* the last record that was sent */
+    uint64_t generations;      /* last generation given out, refused ones included */
+    struct control_server *control;
+    struct control_source source;
+    char socket_path[128];
+    str addresses[LISTENERS_MAX];
+    char address_text[LISTENERS_MAX][NET_TEXT_MAX];
+    size_t n_addresses;
+    char admin_text[NET_TEXT_MAX];
+    struct watch signals;
+    struct timer keys_timer, reload_timer, drain_timer;
+    struct control_reply *reload_reply; /* waits until every worker has the new configuration */
+    uint64_t started_ms, loaded_ms, reload_failures;
+    bool started, draining;
+    int exit_code;
+};
+
+/* --- gateway_keys.c --- */
+/* Key sets for every issuer of `snap`: from files and secrets at once, by URL in the background; those of issuers that
+ * stay what they were are taken over. Mistakes go to `d`. ERR_MALFORMED, ERR_NO_MEMORY. */
+MUST_USE enum err gateway_keys_make(struct gateway *g, const struct snapshot *snap, struct diags *d,
+                                    struct gateway_keys **out);
+void gateway_keys_free(struct gateway_keys **k, uint32_t n);
+/* Starts the fetching of what comes by URL; called once the snapshot is the one in force. */
+void gateway_keys_start(struct gateway *g);
+/* worker_keys_wanted */
+void gateway_keys_wanted(void *ctx, uint64_t generation, uint32_t issuer);
+
+/* --- gateway.c --- */
+/* One feed record to every worker; `fill` makes the payload for each. */
+void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys);
+/* Loads the configuration anew and swaps it whole or not at all. ERR_OK: on its way to the workers. */
+MUST_USE enum err gateway_reload(struct gateway *g, struct diags *d);
+bool gateway_settled(const struct gateway *g);
+
+/* --- gateway_control.c --- */
+void gateway_control_init(struct gateway *g);
+
+#endif
