@@ -20,7 +20,7 @@ void cli_print_overview(FILE *out)
             if (entry->group != (enum cli_group)group) continue;
             if (!titled) fprintf(out, "%s\n", group_titles[group]);
             titled = true;
-            fprintf(out, "  %-14s %s\n", entry->command->name, entry->command->summary);
+            fprintf(out, "  %-13s %s\n", entry->command->name, entry->command->summary);
         }
     }
     fputs("Exit: 0 ok, 1 refused or failed, 2 usage, 78 configuration.\n", out);
@@ -42,6 +42,20 @@ void cli_print_family(FILE *out, const char *prefix)
             fprintf(out, "  sallyport %-14s %s\n", entry->command->name, entry->command->summary);
 }
 
+/* The first word of *text; what stands in brackets is one word. */
+static str cut_word(str *text)
+{
+    size_t n = 0;
+    int depth = 0;
+    for (; n < text->n && (text->p[n] != ' ' || depth > 0); n++) {
+        depth += text->p[n] == '[';
+        depth -= text->p[n] == ']';
+    }
+    str word = str_first(*text, n);
+    *text = str_from(*text, n + 1);
+    return word;
+}
+
 /* Breaks `text` at blanks into lines of at most `width` columns, each behind `indent` blanks; the first line is
  * begun already. Columns are counted in characters, not bytes. */
 static void print_wrapped(FILE *out, str text, int indent, int width)
@@ -49,7 +63,7 @@ static void print_wrapped(FILE *out, str text, int indent, int width)
     int column = indent;
     bool first = true;
     while (text.n) {
-        str word = str_cut(&text, ' ');
+        str word = cut_word(&text);
         int columns = 0;
         for (size_t i = 0; i < word.n; i++) columns += ((unsigned char)word.p[i] & 0xc0) != 0x80;
         if (!first && column + 1 + columns > width) {
@@ -96,8 +110,9 @@ static void print_lines(FILE *out, const char *text, int indent)
 
 void cli_print_command(FILE *out, const struct cli_command *command)
 {
-    fprintf(out, "sallyport %s: %s\n\nusage: sallyport %s %s\n", command->name, command->summary, command->name,
-            command->synopsis ? command->synopsis : "");
+    fprintf(out, "sallyport %s: %s\n\n", command->name, command->summary);
+    int indent = fprintf(out, "usage: sallyport %s ", command->name);
+    print_wrapped(out, str_of(command->synopsis), indent < 40 ? indent : 40, 80);
     if (command->description) {
         fputc('\n', out);
         print_lines(out, command->description, 0);

@@ -42,7 +42,7 @@ planted 'config that knows the loop through http' config/route.c '#include "http
 planted 'proxy that knows the store' proxy/relay.c '#include "store/store.h"'
 planted 'second gate with the codec of the first' gate2/verify.c '#include "codec/json.h"'
 planted 'OpenSSL EVP outside crypto' http/message.c '#include <openssl/evp.h>'
-planted 'X509 outside crypto' net/tls.c '#include <openssl/x509v3.h>'
+planted 'X509 far from crypto' http/tls.c '#include <openssl/x509v3.h>'
 planted 'libssl outside net' http/message.c '#include <openssl/ssl.h>'
 planted 'libsodium outside crypto' codec/json.c '#include <sodium.h>'
 planted 'a database outside store' proxy/relay.c '#include <sqlite3.h>'
