@@ -19,6 +19,7 @@ enum key_shape {
     SHAPE_MS,       /* uint32_t, milliseconds */
     SHAPE_SECONDS,  /* uint32_t, whole seconds */
     SHAPE_TEXT,     /* struct config_str, checked by `check` */
+    SHAPE_PLAIN,    /* the same into a str, its place forgotten */
     SHAPE_CHOICE,   /* an enum, the place in `choices` */
     SHAPE_MASK,     /* uint8_t: bit i for choices[i]; one or a list */
     SHAPE_LIST,     /* struct config_list: one text or a list of texts, each checked by `check` */
@@ -64,6 +65,8 @@ extern const struct key_map config_keys;
 
 /* Every key as rows of a Markdown table, in the order of the table. */
 void config_keys_markdown(struct buf *out);
+/* The keys that are known and refused, as a Markdown list. */
+void config_keys_refused_markdown(struct buf *out);
 
 /* Calls `each` with every key's path, "issuers.*.keys.file"; refused keys too. */
 void config_keys_each(void (*each)(const char *path, const struct key_def *def, void *arg), void *arg);

@@ -436,6 +436,9 @@ static void read_value(struct reader *r, const struct key_def *def, const struct
     case SHAPE_TEXT:
         if (read_text(r, v, def->check, &text)) *(struct config_str *)at = text;
         break;
+    case SHAPE_PLAIN:
+        if (read_text(r, v, def->check, &text)) *(str *)at = text.s;
+        break;
     case SHAPE_CHOICE:
         if (read_choice(r, def->choices, v, &choice)) *(unsigned *)at = choice;
         break;
