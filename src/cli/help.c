@@ -42,6 +42,14 @@ void cli_print_family(FILE *out, const char *prefix)
             fprintf(out, "  sallyport %-14s %s\n", entry->command->name, entry->command->summary);
 }
 
+/* How many columns the text takes: characters, not bytes. */
+static int columns_of(str text)
+{
+    int n = 0;
+    for (size_t i = 0; i < text.n; i++) n += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    return n;
+}
+
 /* The first word of *text; what stands in brackets is one word. */
 static str cut_word(str *text)
 {
@@ -57,15 +65,14 @@ static str cut_word(str *text)
 }
 
 /* Breaks `text` at blanks into lines of at most `width` columns, each behind `indent` blanks; the first line is
- * begun already. Columns are counted in characters, not bytes. */
+ * begun already. */
 static void print_wrapped(FILE *out, str text, int indent, int width)
 {
     int column = indent;
     bool first = true;
     while (text.n) {
         str word = cut_word(&text);
-        int columns = 0;
-        for (size_t i = 0; i < word.n; i++) columns += ((unsigned char)word.p[i] & 0xc0) != 0x80;
+        int columns = columns_of(word);
         if (!first && column + 1 + columns > width) {
             fprintf(out, "\n%*s", indent, "");
             column = indent;
@@ -83,13 +90,14 @@ static void print_wrapped(FILE *out, str text, int indent, int width)
 static void print_option(FILE *out, const struct cli_option *option)
 {
     enum { HELP_COLUMN = 24, WIDTH = 80 };
-    int n = fprintf(out, "  %s%s%s%s", option->name[1] ? "--" : "-", option->name, option->arg ? " " : "",
-                    option->arg ? option->arg : "");
+    const char *arg = option->arg ? option->arg : "";
+    fprintf(out, "  %s%s%s%s", option->name[1] ? "--" : "-", option->name, *arg ? " " : "", arg);
+    int n = 2 + (option->name[1] ? 2 : 1) + columns_of(str_of(option->name)) + (*arg ? 1 : 0) + columns_of(str_of(arg));
     if (n >= HELP_COLUMN) {
         fputc('\n', out);
         n = 0;
     }
-    fprintf(out, "%*s", HELP_COLUMN - (n > 0 ? n : 0), "");
+    fprintf(out, "%*s", HELP_COLUMN - n, "");
     print_wrapped(out, str_of(option->help), HELP_COLUMN, WIDTH);
 }
 

@@ -48,7 +48,7 @@ wide=$(awk 'length($0) > 80' "$tmp/help")
 [ "$lines" -le 24 ] && [ -z "$wide" ]
 say $? 'help fits one screen' "$lines lines; wider than 80: $wide"
 
-mapfile -t commands < <(grep '^  ' "$tmp/help" | sed -E 's/^  (([a-z]+ ?)+) .*/\1/; s/ +$//')
+mapfile -t commands < <(grep '^  ' "$tmp/help" | cut -c3-15 | sed -E 's/ +$//')
 [ "${#commands[@]}" -ge 3 ]
 say $? 'help lists commands' "${commands[*]}"
 for command in "${commands[@]}"; do
