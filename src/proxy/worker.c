@@ -401,6 +401,7 @@ static void *worker_main(void *arg)
     loop_run(w->loop);
     publish(w);
     log_detach();
+    w->log = NULL; /* its room went with it; turns that only tidy up log nothing */
     return NULL;
 }
 
