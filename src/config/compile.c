@@ -382,9 +382,9 @@ static void compile_rest(struct compile *k)
 {
     const struct config *c = k->c;
     struct snapshot *s = k->s;
-    s->name = keep(k, c->name);
-    s->environment = keep(k, c->environment);
-    s->data = keep(k, c->data);
+    s->name = keep(k, c->name.s);
+    s->environment = keep(k, c->environment.s);
+    s->data = keep(k, c->data.s);
     s->workers = c->workers;
     s->hops = c->hops;
     s->limits = c->limits;

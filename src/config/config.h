@@ -149,7 +149,7 @@ enum config_log_level { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARN, CONF
 struct config {
     struct arena mem;
     str dir; /* what relative paths are relative to */
-    str name, environment, data;
+    struct config_str name, environment, data;
     struct config_address *gateway;
     uint32_t n_gateway;
     struct config_address admin;

@@ -26,9 +26,9 @@ static uint32_t usable_cores(void)
 static void defaults(struct config *c)
 {
     static struct config_address everywhere = {.kind = ADDRESS_TCP, .text = STR_INIT(":8080"), .port = 8080};
-    c->name = STR("sallyport");
-    c->environment = STR("prod");
-    c->data = STR("./.sallyport");
+    c->name.s = STR("sallyport");
+    c->environment.s = STR("prod");
+    c->data.s = STR("./.sallyport");
     c->gateway = &everywhere;
     c->n_gateway = 1;
     c->admin = (struct config_address){.kind = ADDRESS_TCP,
@@ -75,7 +75,7 @@ static void override(struct reader *r, const struct config_overrides *o)
 {
     struct config *c = r->c;
     struct config_address *one;
-    if (o->gateway && (one = read_alloc(r, 1, sizeof *one)) && override_address(r, "gateway", o->gateway, one)) {
+    if (o->gateway && (one = read_alloc(r, 1, sizeof *one)) && override_address(r, "listen", o->gateway, one)) {
         c->gateway = one;
         c->n_gateway = 1;
     }
@@ -104,8 +104,8 @@ static str absolute(struct reader *r, str path)
 static void resolve_paths(struct reader *r, const char *data)
 {
     struct config *c = r->c;
-    c->data = data ? arena_copy(r->mem, str_of(data)) : absolute(r, c->data);
-    if (!c->data.p) r->d->lost = true;
+    c->data.s = data ? arena_copy(r->mem, str_of(data)) : absolute(r, c->data.s);
+    if (!c->data.s.p) r->d->lost = true;
     for (uint32_t i = 0; i < c->n_issuers; i++) {
         struct config_issuer *issuer = &c->issuers[i];
         issuer->keys_file.s = absolute(r, issuer->keys_file.s);

@@ -1,0 +1,15 @@
+/* What is allowed in a configuration and still deserves a look: what nobody can reach, what everybody can, what will
+ * fail when the gateway starts. Each finding is a warning with its fix; `sallyport lint` shows them. */
+#ifndef SALLYPORT_CONFIG_FINDINGS_H
+#define SALLYPORT_CONFIG_FINDINGS_H
+
+#include "config/config.h"
+
+/* From the configuration alone. */
+void config_findings(const struct config *c, struct diags *d);
+
+/* From the files that it names: missing ones are warnings, a secret that everybody may read is an error. Runs no
+ * command and reads no secret. */
+void config_file_findings(const struct config *c, struct diags *d);
+
+#endif
