@@ -65,10 +65,19 @@ bool h1_worth_parsing(str in, const struct h1_scan *scan)
 
 /* --- fields that say something of the whole message --- */
 
+/* Not every parser takes a tab behind Connection, Content-Length and Transfer-Encoding for a blank: some then see
+ * another value, or none. */
+static bool tab_behind(str value)
+{
+    for (const char *p = value.p + value.n; *p != '\r'; p++)
+        if (*p == '\t') return true;
+    return false;
+}
+
 /* Digits only, no list, no leading zero (somebody in between may read octal), below 2^63. */
 static enum http_fault note_length(struct h1_facts *x, str value)
 {
-    if (x->lengths++) return HTTP_FAULT_CONTENT_LENGTH;
+    if (x->lengths++ || tab_behind(value)) return HTTP_FAULT_CONTENT_LENGTH;
     if (value.n > 1 && value.p[0] == '0') return HTTP_FAULT_CONTENT_LENGTH;
     if (str_to_u64(value, &x->length) != ERR_OK || x->length > INT64_MAX) return HTTP_FAULT_CONTENT_LENGTH;
     return HTTP_FAULT_NONE;
@@ -80,7 +89,7 @@ static enum http_fault note_coding(struct h1_facts *x, str value)
 {
     static const str compressions[] = {STR_INIT("gzip"), STR_INIT("x-gzip"), STR_INIT("compress"),
                                        STR_INIT("x-compress"), STR_INIT("deflate")};
-    if (x->codings++) return HTTP_FAULT_TRANSFER_ENCODING;
+    if (x->codings++ || tab_behind(value)) return HTTP_FAULT_TRANSFER_ENCODING;
     if (str_ieq(value, STR("chunked"))) return HTTP_FAULT_NONE;
     str rest = value, first = str_cut(&rest, ',');
     bool compression = false;
@@ -91,6 +100,7 @@ static enum http_fault note_coding(struct h1_facts *x, str value)
 static enum http_fault note_connection(struct h1_facts *x, str value)
 {
     str rest = value;
+    if (str_has(value, '\t') || tab_behind(value)) return HTTP_FAULT_FIELD_VALUE;
     while (rest.n) {
         str option = str_trim(str_cut(&rest, ','));
         if (x->options++ >= CONNECTION_OPTIONS_MAX) return HTTP_FAULT_FIELD_VALUE;
