@@ -33,7 +33,7 @@ static const char *check_action_name(const char *text, size_t n)
     return value_action_name_ok(str_make(text, n)) ? NULL : "1 to 64 letters, digits, '_', '-' or '.', a letter first";
 }
 
-/* Permissions are what issuers write: any text. */
+/* Roles and permissions are what issuers write: any text. */
 static const char *check_permission(const char *text, size_t n)
 {
     bool ok = n >= 1 && n <= 256 && !value_has_control(str_make(text, n));
@@ -374,7 +374,7 @@ static const struct key_map action_map = {.keys = action_keys,
 
 static const struct key_map role_map = {.elem_size = sizeof(struct config_grant),
                                         .max = CONFIG_MAX_NAMES,
-                                        .name_check = check_name};
+                                        .name_check = check_permission};
 static const struct key_map permission_map = {.elem_size = sizeof(struct config_grant),
                                               .max = CONFIG_MAX_NAMES,
                                               .name_check = check_permission};
