@@ -157,7 +157,7 @@ static bool load_and_run(struct test *t, const struct json *j)
     if (!t->validate || !t->schema) return true;
     struct mistakes found;
     mistakes_init(&found, &t->mem);
-    bool valid = policies_validate(&t->set, t->schema, &t->mem, &found) == ERR_OK;
+    bool valid = policies_validate(&t->set, t->schema, &found) == ERR_OK;
     const struct json *should = json_get(j, STR("shouldValidate"));
     if (should && valid != (should->type == JSON_TRUE)) {
         t->mistakes = found;

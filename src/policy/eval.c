@@ -30,7 +30,7 @@ static enum eval_fault boolean(struct run *r, uint32_t i, bool *out)
     return EVAL_FAULT_NONE;
 }
 
-/* A chain of && leans to the left: walked down in a loop, then up, it needs no stack for its length. */
+/* The left side decides whether the right is looked at; either must be a boolean. */
 static enum eval_fault logic(struct run *r, const struct op *o, struct value *out)
 {
     bool v = false, stop = o->kind == EXPR_OR;

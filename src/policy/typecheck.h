@@ -12,7 +12,6 @@
 
 /* Checks policies and templates, and what links put into slots. Mistakes carry the policy's id. ERR_OK: all are
  * valid (there may be warnings). ERR_MALFORMED, ERR_NO_MEMORY. */
-MUST_USE enum err policies_validate(const struct policy_set *set, const struct schema *schema, struct arena *mem,
-                                    struct mistakes *m);
+MUST_USE enum err policies_validate(const struct policy_set *set, const struct schema *schema, struct mistakes *m);
 
 #endif
