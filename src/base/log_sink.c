@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCKS = 8, BLOCK_SIZE = 32768, BLOCK_NONE = BLOCKS, WAKE_BLOCKS = 2, PRODUCERS = 128, NAP_MS = 50 };
+enum { BLOCKS = 16, BLOCK_SIZE = 65536, BLOCK_NONE = BLOCKS, WAKE_BLOCKS = 2, PRODUCERS = 128, NAP_MS = 50 };
 enum { CLOSE_MS = 2000, RETRY_MS = 100 };
 _Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line in a pipe is written in one piece");
 _Static_assert(LOG_LINE_MAX <= BLOCK_SIZE, "a line fits a block");

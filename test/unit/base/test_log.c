@@ -376,7 +376,7 @@ static void full_pipe_drops_and_counts(void **state)
 {
     (void)state;
     int p[2];
-    static char got[1 << 20];
+    static char got[4 << 20];
     enum { N = 50000 };
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     uint64_t before = log_dropped();
