@@ -42,6 +42,7 @@ class Keys:
     def make(self):
         def put(name, data):
             with open(self.path(name), 'wb') as f:
+                os.fchmod(f.fileno(), 0o644 if name.endswith(('.pub', '.jwks')) else 0o600)
                 f.write(data if isinstance(data, bytes) else data.encode())
         rs, es, hs = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1()), secrets.token_hex(32)
         put('hs.txt', hs)  # these 64 characters are the key

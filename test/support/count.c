@@ -196,7 +196,10 @@ unsigned char *HMAC(const void *md, const void *key, int key_n, const unsigned c
 static void plant(void)
 {
     uint64_t what = file ? atomic_load_explicit(&file->plant, memory_order_relaxed) : 0;
-    if (what & 1) free(malloc(1));
+    if (what & 1) {
+        void *volatile p = malloc(1); /* volatile: the compiler leaves out an allocation that nobody looks at */
+        free(p);
+    }
     if (what & 2) {
         static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
         pthread_mutex_lock(&mutex);
