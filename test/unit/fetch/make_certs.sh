@@ -8,6 +8,7 @@ new_key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
 openssl req -x509 $new_key -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test CA" \
     -addext keyUsage=critical,keyCertSign -addext basicConstraints=critical,CA:TRUE
+ln -s ca.pem "$(openssl x509 -in ca.pem -noout -hash).0"
 
 # name, subject, days, extensions
 sign() {

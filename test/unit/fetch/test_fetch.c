@@ -323,6 +323,23 @@ static void trust_must_be_readable(void **state)
     assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_CERTIFICATE);
 }
 
+/* A system that does know it, once by a file of all, once by a folder with hashed names. */
+static void the_systems_authorities_count(void **state)
+{
+    (void)state;
+    need_peer();
+    struct fetch_options o = {.private_ok = true};
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    setenv("SSL_CERT_FILE", ca_file, 1);
+    assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_NONE);
+    assert_int_equal(get("https://localhost:{stranger}/good", &o).fault, FETCH_FAULT_CERTIFICATE);
+    unsetenv("SSL_CERT_FILE");
+    setenv("SSL_CERT_DIR", cert_dir, 1);
+    assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_NONE);
+    assert_int_equal(get("https://localhost:{stranger}/good", &o).fault, FETCH_FAULT_CERTIFICATE);
+    unsetenv("SSL_CERT_DIR");
+}
+
 /* One byte a second keeps no connection open beyond the five seconds, whatever was asked for. */
 static void five_seconds_are_absolute(void **state)
 {
@@ -402,6 +419,7 @@ int main(void)
         cmocka_unit_test(plain_http_only_where_it_was_asked_for),
         cmocka_unit_test(the_url_is_bounded),
         cmocka_unit_test(trust_must_be_readable),
+        cmocka_unit_test(the_systems_authorities_count),
         cmocka_unit_test(five_seconds_are_absolute),
         cmocka_unit_test(cancelled_at_every_turn),
         cmocka_unit_test(each_allocation_may_fail),

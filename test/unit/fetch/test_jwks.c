@@ -139,7 +139,7 @@ static void down_at_start_then_up(void **state)
     need_node();
     unsigned port = free_port();
     struct keeper k = {0};
-    struct jwks *j = start(&k, port, "/good", 60000, 0);
+    struct jwks *j = start(&k, port, "/good", 60000, 50);
     turn_for(100);
     struct jwks_status s = status_of(j);
     assert_true(s.failing && !s.loaded);
@@ -257,6 +257,45 @@ static void unknown_keys_cost_one_fetch_an_interval(void **state)
     peer_stop(&p);
 }
 
+static void wanting_never_puts_a_refresh_off(void **state)
+{
+    (void)state;
+    need_node();
+    struct peer p;
+    assert_true(peer_start(&p, 0));
+    struct keeper k = {0};
+    struct jwks *j = start(&k, peer_port(&p, "good"), "/good", 200, 60000);
+    turn_until(env.loop, &k.flag, 2000);
+    k.flag = false;
+    for (int turn = 0; turn < 400 && !k.flag; turn++) {
+        jwks_want(j);
+        loop_turn(env.loop, 5);
+    }
+    assert_true(k.flag);
+    jwks_free(&j);
+    peer_stop(&p);
+}
+
+static void no_second_fetch_beside_the_first(void **state)
+{
+    (void)state;
+    need_node();
+    struct peer p;
+    assert_true(peer_start(&p, 0));
+    struct keeper k = {0};
+    struct jwks *j = start(&k, peer_port(&p, "good"), "/mute", 60000, 20);
+    turn_for(100);
+    assert_true(status_of(j).fetching);
+    for (int turn = 0; turn < 40; turn++) {
+        jwks_want(j);
+        loop_turn(env.loop, 10);
+    }
+    assert_true(status_of(j).fetching);
+    assert_int_equal(status_of(j).attempts, 1);
+    jwks_free(&j);
+    peer_stop(&p);
+}
+
 static void freed_at_any_time(void **state)
 {
     (void)state;
@@ -313,6 +352,8 @@ int main(void)
         cmocka_unit_test(last_good_set_is_kept),
         cmocka_unit_test(a_fault_is_named),
         cmocka_unit_test(unknown_keys_cost_one_fetch_an_interval),
+        cmocka_unit_test(wanting_never_puts_a_refresh_off),
+        cmocka_unit_test(no_second_fetch_beside_the_first),
         cmocka_unit_test(freed_at_any_time),
         cmocka_unit_test(each_allocation_may_fail),
     };
