@@ -33,10 +33,10 @@ void alloc_fail_at(long n);
 bool alloc_fail_hit(void);
 
 /* Runs `body` with the 1st, 2nd, … allocation failing until a run gets through untouched. */
-#define EACH_ALLOC_FAILING(body)                                                                                       \
+#define EACH_ALLOC_FAILING(...)                                                                                        \
     for (long n_ = 0;; n_++) {                                                                                         \
         alloc_fail_at(n_);                                                                                             \
-        body;                                                                                                          \
+        __VA_ARGS__;                                                                                                   \
         bool hit_ = alloc_fail_hit();                                                                                  \
         alloc_fail_at(-1);                                                                                             \
         if (!hit_) break;                                                                                              \
