@@ -329,7 +329,7 @@ def main():
         elif verb == 'start':
             emit(start(a.reps if a.reps > 1 else 11))
         elif verb == 'instructions':
-            for what, one, many in instruction_rows(5000):
+            for what, one, many in instruction_rows(a.reps if a.reps > 1 else 5000):
                 emit({'what': what, 'before': one, 'after': many})
         else:
             raise SystemExit(f'no measurement "{verb}"; see bench/README.md')
