@@ -217,17 +217,36 @@ static void explain(const struct control *c, const struct decision_record *d, st
     arena_reset(&mem);
 }
 
+/* The later of two, denials (and what else lies in their lane) before permits. */
+static bool later(const struct decision_record *a, const struct decision_record *b)
+{
+    bool a_smooth = reason_is_permit((enum reason)a->reason), b_smooth = reason_is_permit((enum reason)b->reason);
+    return a_smooth != b_smooth ? b_smooth : a->unix_ms > b->unix_ms;
+}
+
+static bool find_last(const struct decision_ring *const *rings, size_t n, struct decision_record *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        struct decision_record d;
+        if (decision_ring_last(rings[i], &d) != ERR_OK || (any && !later(&d, out))) continue;
+        *out = d;
+        any = true;
+    }
+    return any;
+}
+
 static void serve_decision(const struct control *c, str id, struct control_reply *r)
 {
     const struct decision_ring *rings[CONTROL_RINGS_MAX];
     struct decision_record d;
-    size_t n = id.n == ULID_LEN ? c->source->rings(c->source->ctx, rings) : 0;
-    for (size_t i = 0; i < n; i++) {
-        if (decision_ring_find(rings[i], id, &d) != ERR_OK) continue;
+    size_t n = c->source->rings(c->source->ctx, rings);
+    bool found = str_eq(id, STR("last")) && find_last(rings, n, &d);
+    for (size_t i = 0; i < n && !found && id.n == ULID_LEN; i++) found = decision_ring_find(rings[i], id, &d) == ERR_OK;
+    if (found)
         explain(c, &d, r);
-        return;
-    }
-    reply_problem(r, REASON_DECISION_UNKNOWN);
+    else
+        reply_problem(r, REASON_DECISION_UNKNOWN);
 }
 
 static void serve_follow(const struct control *c, const struct request *q, struct control_reply *r)

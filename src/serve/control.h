@@ -3,7 +3,7 @@
  * Admin (TCP, loopback by default): GET /livez /readyz[?verbose] /startupz /metrics. Host must be an address of
  * its own and Origin, if present, too: a page in an operator's browser gets nothing (DNS rebinding, cross-site
  * POST). Control socket (Unix, 0600, peer credentials checked by control_socket.h): the same and
- *   GET /v1/status · GET /v1/decisions/{id} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload
+ *   GET /v1/status · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload
  * Writes take application/json only. What there is to tell comes from the role through a table of callbacks.
  * One thread: the control thread, where all callbacks run too; none may destroy the control or a reply. */
 #ifndef SALLYPORT_SERVE_CONTROL_H

@@ -89,6 +89,9 @@ void decision_ring_put(struct decision_ring *ring, const struct outcome *o);
 /* By any thread. ERR_NOT_FOUND: never seen, or pushed out since. */
 MUST_USE enum err decision_ring_find(const struct decision_ring *ring, str id, struct decision_record *out);
 
+/* The newest denial (or permit that ended badly); if there is none, the newest permit. ERR_NOT_FOUND: nothing yet. */
+MUST_USE enum err decision_ring_last(const struct decision_ring *ring, struct decision_record *out);
+
 /* Reading on from where one was. {0} starts with the oldest; decision_cursor_now with what comes next. */
 struct decision_cursor {
     uint64_t next[2]; /* by lane */

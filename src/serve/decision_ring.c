@@ -111,6 +111,21 @@ enum err decision_ring_find(const struct decision_ring *ring, str id, struct dec
     return ERR_NOT_FOUND;
 }
 
+enum err decision_ring_last(const struct decision_ring *ring, struct decision_record *out)
+{
+    for (size_t l = 0; l < ARRAY_LEN(ring->lanes); l++) {
+        const struct lane *lane = &ring->lanes[l];
+        uint64_t head = atomic_load_explicit(&lane->head, memory_order_acquire);
+        for (uint64_t i = head, end = oldest(lane, head); i-- > end;) {
+            struct decision_record r;
+            if (!copy(lane, i, &r, 0, WORDS)) continue;
+            *out = r;
+            return ERR_OK;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
 void decision_cursor_now(const struct decision_ring *ring, struct decision_cursor *c)
 {
     *c = (struct decision_cursor){0};

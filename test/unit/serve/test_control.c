@@ -349,6 +349,39 @@ static void decision_is_explained(void **state)
     control_reply_free(&r);
 }
 
+/* The last denial, whichever worker made it; a permit only while there is none. */
+static void last_means_the_last_denial(void **state)
+{
+    (void)state;
+    struct question q = {"GET", "/v1/decisions/last", NULL, "localhost", NULL, NULL, NULL};
+    static const struct {
+        int ring;
+        const char *id;
+        uint64_t ms;
+        enum effect effect;
+        enum reason reason;
+        const char *want;
+    } t[] = {
+        {0, "01J00000000000000000000001", 10, EFFECT_PERMIT, REASON_GRANTED, "01J00000000000000000000001"},
+        {1, "01J00000000000000000000002", 20, EFFECT_PERMIT, REASON_PUBLIC, "01J00000000000000000000002"},
+        {0, "01J00000000000000000000003", 15, EFFECT_DENY, REASON_NO_ROUTE, "01J00000000000000000000003"},
+        {1, "01J00000000000000000000004", 30, EFFECT_DENY, REASON_NO_ROUTE, "01J00000000000000000000004"},
+        {0, "01J00000000000000000000005", 25, EFFECT_DENY, REASON_NO_ROUTE, "01J00000000000000000000004"},
+        {0, "01J00000000000000000000006", 99, EFFECT_PERMIT, REASON_GRANTED, "01J00000000000000000000004"},
+    };
+    assert_int_equal(status_of(CONTROL_LOCAL, "", q), 404);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct control_reply r;
+        decide(t[i].ring, t[i].id, t[i].ms, t[i].effect, t[i].reason);
+        ask(CONTROL_LOCAL, "", q, &r);
+        json_t *j = json_of(&r.body);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(j, "decision"), "decision_id")),
+                            t[i].want);
+        json_decref(j);
+        control_reply_free(&r);
+    }
+}
+
 static size_t lines_of(const struct buf *b, const char *with)
 {
     size_t n = 0;
@@ -468,8 +501,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(only_our_own_names_are_answered), TEST(addresses_and_methods),
         TEST(readiness_tells_what_is_missing), TEST(status_is_json),
-        TEST(decision_is_explained),           TEST(following_tells_what_comes_next),
-        TEST(reload_now_later_or_never),       TEST(lack_of_memory_is_an_answer),
+        TEST(last_means_the_last_denial),      TEST(decision_is_explained),
+        TEST(following_tells_what_comes_next), TEST(reload_now_later_or_never),
+        TEST(lack_of_memory_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
