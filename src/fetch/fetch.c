@@ -234,7 +234,7 @@ static enum err read_some(struct fetch *f, enum fetch_fault *fault)
         } else if (e == ERR_CLOSED) {
             e = reply_end(&f->reply, !f->tls || tls_client_ended(f->tls), fault);
         } else {
-            *fault = tls_fault(f, e);
+            *fault = f->tls ? tls_fault(f, e) : FETCH_FAULT_CUT;
         }
         if (e != ERR_OK) return e;
     }

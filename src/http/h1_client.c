@@ -348,7 +348,7 @@ static enum err peek_chunked(struct h1_client *c, struct client_stream *s, str *
         if (c->chunk.n || c->body_done || used) continue;
         make_room(c);
         e = want_body(c);
-        if (e != ERR_OK) return e;
+        if (e != ERR_OK) return e == ERR_IO ? ERR_CLOSED : e;
     }
     *data = c->chunk;
     *end = c->body_done;
@@ -366,7 +366,7 @@ static enum err stream_peek(struct client_stream *s, str *data, bool *end)
         if (e == ERR_CLOSED && c->framing == H1_UNTIL_CLOSE)
             c->body_done = true;
         else if (e != ERR_OK)
-            return e;
+            return e == ERR_IO ? ERR_CLOSED : e;
     }
     size_t n = c->body_done ? 0 : c->to - c->from;
     if (c->framing == H1_LENGTH && n > c->body_left) n = (size_t)c->body_left;

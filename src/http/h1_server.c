@@ -272,7 +272,7 @@ static enum err fill(struct h1_conn *c)
     if (!room) return ERR_LIMIT;
     enum err e = net_recv(c->watch.fd, c->in + c->to, room, &got);
     if (e == ERR_AGAIN) c->readable = false;
-    if (e != ERR_OK) return e;
+    if (e != ERR_OK) return e == ERR_IO ? ERR_CLOSED : e; /* a client that is gone, one way or the other */
     c->to += (uint32_t)got;
     /* a short read emptied the socket: the next byte makes an event; after a FIN none comes, so look again */
     if (got < room && !c->eof) c->readable = false;

@@ -264,7 +264,8 @@ enum err net_recv(int fd, void *buf, size_t n, size_t *got)
         *got = (size_t)r;
         return ERR_OK;
     }
-    return r < 0 && errno == EAGAIN ? ERR_AGAIN : ERR_CLOSED;
+    if (r == 0) return ERR_CLOSED;
+    return errno == EAGAIN ? ERR_AGAIN : ERR_IO;
 }
 
 enum err net_send(int fd, const void *p, size_t n, size_t *sent)

@@ -47,7 +47,8 @@ MUST_USE enum err net_connect(const struct net_addr *a, int *fd, bool *done);
 /* The outcome once the socket is writable. ERR_OK, ERR_CLOSED (refused), ERR_TIMEOUT, ERR_IO. */
 MUST_USE enum err net_connect_result(int fd);
 
-/* ERR_OK with *got > 0; ERR_AGAIN; ERR_CLOSED (end of stream or reset). */
+/* ERR_OK with *got > 0; ERR_AGAIN; ERR_CLOSED (the peer has ended its stream); ERR_IO (reset, timed out …: what came
+ * before may not be all). */
 MUST_USE enum err net_recv(int fd, void *buf, size_t n, size_t *got);
 /* ERR_OK with *sent <= the sum (less: the socket is full); ERR_CLOSED. */
 MUST_USE enum err net_send(int fd, const void *p, size_t n, size_t *sent);
