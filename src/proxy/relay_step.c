@@ -17,13 +17,25 @@ static bool end_with(struct exchange *x, enum reason reason, const char *fault)
 
 /* --- request body --- */
 
+/* The time that a service may take to answer counts from the last byte it was given. While the client is the one who
+ * keeps it waiting, the least rate and the total deadline hold. */
+static void expect_answer(struct exchange *x, bool asked)
+{
+    if (x->answer_begun) return;
+    uint64_t until = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.response_ms;
+    exchange_stage(x, asked ? STAGE_ANSWER : STAGE_NONE, asked ? until : 0);
+}
+
 static bool pump_up(struct exchange *x)
 {
     while (!x->up_done && !x->up_closed) {
         str data = STR_NONE;
         bool end = false;
         enum err e = x->down.ops->peek(&x->down, &data, &end);
-        if (e == ERR_AGAIN) return true;
+        if (e == ERR_AGAIN) {
+            expect_answer(x, false);
+            return true;
+        }
         if (e == ERR_CLOSED) return end_with(x, REASON_CLIENT_CLOSED, NULL);
         if (e == ERR_NO_MEMORY) return end_with(x, REASON_OVERLOADED, "buffers");
         if (e != ERR_OK) return end_with(x, REASON_BODY_MALFORMED, NULL);
@@ -39,6 +51,7 @@ static bool pump_up(struct exchange *x)
         x->down.ops->consume(&x->down, data.n);
         x->body_seen += data.n;
         x->up_done = end;
+        expect_answer(x, true);
     }
     return true;
 }

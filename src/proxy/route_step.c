@@ -2,24 +2,25 @@
 #include "codec/url.h"
 #include "proxy/exchange.h"
 
-/* RFC 8586: our own name among the members means that we have seen this request; too many members that somebody
- * goes round in circles without us. */
+/* RFC 8586: our own name among the members of CDN-Loop means that we have seen this request; too many members, there
+ * or in Via (RFC 9110 §7.6.3), that somebody goes round in circles without us. */
 static enum step check_loops(struct exchange *x)
 {
     const struct fields *f = &x->down.request.fields;
-    uint32_t hops = 0;
+    uint32_t hops = 0, via = 0;
     for (uint32_t i = 0; i < f->n; i++) {
-        if (f->v[i].id != FIELD_CDN_LOOP || f->v[i].twin) continue;
+        if ((f->v[i].id != FIELD_CDN_LOOP && f->v[i].id != FIELD_VIA) || f->v[i].twin) continue;
+        bool loop = f->v[i].id == FIELD_CDN_LOOP;
         str rest = f->v[i].value;
         while (rest.n) {
             str member = str_cut(&rest, ',');
             str id = str_trim(str_cut(&member, ';'));
             if (!id.n) continue;
-            if (str_ieq(id, x->config->snap->name)) return refuse(x, REASON_LOOP_DETECTED, NULL);
-            hops++;
+            if (loop && str_ieq(id, x->config->snap->name)) return refuse(x, REASON_LOOP_DETECTED, NULL);
+            *(loop ? &hops : &via) += 1;
         }
     }
-    if (hops >= x->config->snap->hops) return refuse(x, REASON_HOP_LIMIT, NULL);
+    if (hops >= x->config->snap->hops || via >= x->config->snap->hops) return refuse(x, REASON_HOP_LIMIT, NULL);
     return STEP_NEXT;
 }
 
