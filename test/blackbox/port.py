@@ -342,7 +342,7 @@ class Gateway:
 
     def write(self, name, content):
         path = os.path.join(self.dir, name)
-        with open(path + ".new", "wb") as out:
+        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             out.write(content if isinstance(content, bytes) else content.encode())
         os.replace(path + ".new", path)
         return path

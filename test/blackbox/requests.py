@@ -154,7 +154,7 @@ framing = [
     ("HTTP/1,1", get(version=b"HTTP/1,1") + SECOND),
     ("HTTP/1.1 and a letter", get(version=b"HTTP/1.1x") + SECOND),
     ("HTTP/2.0", get(version=b"HTTP/2.0") + SECOND, {400, 505}),
-    ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SECOND, {400, 505}),
+    ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SECOND, {400, 405, 501, 505}),
     ("two blanks before the target", b"GET  /public/x HTTP/1.1\r\nHost: a\r\n\r\n" + SECOND),
     ("two blanks behind the target", b"GET /public/x  HTTP/1.1\r\nHost: a\r\n\r\n" + SECOND),
     ("a tab for a blank", b"GET\t/public/x HTTP/1.1\r\nHost: a\r\n\r\n" + SECOND),
