@@ -237,8 +237,8 @@ static enum jwt_fault gather_array(struct gathering *g, const struct json *array
 static uint32_t value_count(const struct json *v, bool words)
 {
     if (v->type == JSON_ARRAY) return v->count;
-    uint32_t n = v->type == JSON_STRING;
-    if (n && words)
+    uint32_t n = 1;
+    if (v->type == JSON_STRING && words)
         for (size_t i = 0; i < v->text.n; i++) n += v->text.p[i] == ' ';
     return n;
 }

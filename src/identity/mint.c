@@ -11,7 +11,7 @@ enum { MINT_PAYLOAD_MAX = TOKEN_MAX_LEN };
 static void put_base64url(struct buf *out, str bytes)
 {
     size_t n = base64url_encoded_len(bytes.n);
-    char *room = buf_room(out, n);
+    char *room = n ? buf_room(out, n) : NULL;
     if (!room) return;
     base64url_encode(bytes.p, bytes.n, room);
     out->n += n;
