@@ -26,7 +26,7 @@ enum json_fault {
     JSON_FAULT_MEMORY
 };
 
-#define JSON_DEPTH_MAX 64
+#define JSON_DEPTH_MAX 1100 /* deep enough for an expression of policy as JSON */
 
 struct json_limits {
     uint32_t max_bytes;   /* of the input */
