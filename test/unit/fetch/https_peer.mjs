@@ -38,6 +38,7 @@ const paths = {
   '/chunked': (s) => s.end(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\n{"k\r\n8\r\neys":[]}\r\n0\r\n\r\n`),
   '/close': (s) => s.end(`${head}\r\n${jwks}`),
   '/cut-close': (s, raw) => s.write(`${head}\r\n${jwks}`, () => raw.destroy()),
+  '/reset-close': (s, raw) => s.write(`${head}\r\n${jwks}`, () => setTimeout(() => raw.resetAndDestroy(), 50)),
   '/cut-length': (s) => s.end(`${head}Content-Length: 100\r\n\r\n${jwks}`),
   '/cut-head': (s) => s.end('HTTP/1.1 200 O'),
   '/redirect': (s) => s.end(`HTTP/1.1 302 Found\r\nLocation: https://localhost:${s.localPort}/good\r\nContent-Length: 0\r\n\r\n`),

@@ -16,7 +16,7 @@ sign() {
     printf '%b' "$4" >"$1.ext"
     openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days "$3" -extfile "$1.ext" -out "$1.pem"
 }
-here='subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n'
+here='subjectAltName=DNS:localhost,DNS:*.peer.test,IP:127.0.0.1,IP:::1\n'
 sign localhost /CN=peer 2 "${here}extendedKeyUsage=serverAuth\n"
 sign elsewhere /CN=localhost 2 'subjectAltName=DNS:elsewhere.example,DNS:*.wild.example,DNS:p*.more.example,IP:127.0.0.2\n'
 sign subject /CN=localhost 2 'basicConstraints=CA:FALSE\n'

@@ -111,6 +111,7 @@ static void table(void **state)
         {"https://localhost:{good}/big-chunked", FETCH_FAULT_SIZE, 200, 0},
         {"https://localhost:{good}/big-close", FETCH_FAULT_SIZE, 200, 0},
         {"https://localhost:{good}/cut-close", FETCH_FAULT_CUT, 200, 0},
+        {"https://localhost:{good}/reset-close", FETCH_FAULT_CUT, 200, 0},
         {"https://localhost:{good}/cut-length", FETCH_FAULT_CUT, 200, 0},
         {"https://localhost:{good}/cut-head", FETCH_FAULT_CUT, 0, 0},
 
@@ -292,6 +293,10 @@ static void plain_http_only_where_it_was_asked_for(void **state)
     assert_string_equal(out.body, "{\"keys\":[]}");
     out = get("http://localhost:{plain}/chunked", &o);
     assert_int_equal(out.fault, FETCH_FAULT_NONE);
+    out = get("http://localhost:{plain}/close", &o);
+    assert_int_equal(out.fault, FETCH_FAULT_NONE);
+    out = get("http://localhost:{plain}/reset-close", &o); /* an end, but not of the body */
+    assert_int_equal(out.fault, FETCH_FAULT_CUT);
 }
 
 static void the_url_is_bounded(void **state)
