@@ -10,6 +10,9 @@ void mistakes_init(struct mistakes *m, struct arena *mem)
 }
 
 static struct mistake *add(struct mistakes *m, enum policy_fault fault, uint32_t at, uint32_t end, const char *fmt,
+                           va_list args) __attribute__((format(printf, 5, 0)));
+
+static struct mistake *add(struct mistakes *m, enum policy_fault fault, uint32_t at, uint32_t end, const char *fmt,
                            va_list args)
 {
     char text[512];
