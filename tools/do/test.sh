@@ -64,7 +64,12 @@ done
 stage 'node packages' node_modules
 stage 'black box, stories' tools/run-tests --jobs 2 --logs "$logs" --only "$only" --slowest 5 "${scripts[@]}"
 
+before=$failed
 stage 'build (clang, ASan, UBSan, -Werror)' build_sanitized
+if [ $failed -gt $before ]; then
+    finish
+    exit
+fi
 export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 stage 'unit tests, ASan and UBSan' tools/run-tests --jobs 2 --logs build-asan/logs --whole --build build-asan --only "$only"
 finish
