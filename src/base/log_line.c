@@ -79,9 +79,7 @@ static size_t copy_plain(char *to, str s)
     return i;
 }
 
-/* Unicode characters that terminals obey or that reorder what stands around them: C1 controls, zero-width and
- * bidirectional marks, line and paragraph separators, the byte order mark. */
-static bool deceives(const char *p, size_t len)
+bool log_line_deceives(const char *p, size_t len)
 {
     const unsigned char *u = (const unsigned char *)p;
     if (len == 2) return u[0] == 0xc2 && u[1] < 0xa0;
@@ -105,9 +103,9 @@ static size_t escape(char out[6], const char *p, size_t len, bool visible)
         return 2;
     } else if (c < 0x20 || c == 0x7f)
         code = c;
-    else if (visible && len == 2 && deceives(p, len))
+    else if (visible && len == 2 && log_line_deceives(p, len))
         code = (unsigned char)p[1];
-    else if (visible && len == 3 && deceives(p, len))
+    else if (visible && len == 3 && log_line_deceives(p, len))
         code = (c & 15u) << 12 | ((unsigned char)p[1] & 63u) << 6 | ((unsigned char)p[2] & 63u);
     else
         return 0;

@@ -33,6 +33,10 @@ void log_line_i64(struct log_line *l, int64_t v);
  * U+FFFD. With `visible` also what a terminal might act on or hide is escaped: C1 controls, bidirectional marks. */
 void log_line_json(struct log_line *l, str s, size_t max_out, bool visible);
 
+/* Whether the character of `len` bytes at p is one that terminals obey or that hides or reorders what stands around it:
+ * C1 controls, zero-width and bidirectional marks, line and paragraph separators, the byte order mark. */
+bool log_line_deceives(const char *p, size_t len);
+
 /* For terminals: as it is if it is one word of ordinary characters, otherwise quoted and escaped. */
 void log_line_word(struct log_line *l, str s, size_t max_out);
 
