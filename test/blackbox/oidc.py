@@ -129,14 +129,14 @@ def provider():
     return _provider
 
 
-def front(p, change=None, **keys):
+def front(p, change=None, wait="live", **keys):
     def both(c):
         c["issuers"] = {"idp": p.issuer(**keys)}
         c["actions"]["user"] = {"match": "* /user/{rest*}", "to": "app"}
-        c["roles"] = {"buyer": ["user"]}
+        c["roles"] = {"buyer": ["user"], "visitor": []}
         if change:
             change(c)
-    return Shop(change=both)
+    return Shop(change=both, wait=wait)
 
 
 def status(s, token, path="/user/x"):
@@ -150,8 +150,8 @@ def users():
         alice, bob = p.login("alice"), p.login("bob")
         port.eventually(lambda: status(s, alice["access_token"]) == 200, "alice is let in")
         seen = s.upstream.last()
-        equal((seen.get("x-user-id"), seen.get("x-user-roles"), seen.get("x-user-permissions"), seen.get("x-client-id")),
-              ("alice", "buyer", "api:read", "web"), "who the service is told")
+        told = [urllib.parse.unquote(seen.get("x-" + name)) for name in ("user-id", "user-roles", "user-permissions", "client-id")]
+        equal(told, ["alice", "buyer", "api:read", "web"], "who the service is told")
         equal(status(s, bob["access_token"]), 403, "status for bob")
         equal(status(s, alice["id_token"]), 401, "status of an ID token")
         equal(status(s, p.service()["access_token"]), 403, "status of the client's own token, without a role")
@@ -172,7 +172,8 @@ def down_at_start():
             check(code in (401, 503), "a token while the provider is down: status %d" % code)
             check(time.monotonic() - began < 6, "the answer took %.1f s" % (time.monotonic() - began))
             verbose = port.fetch(s.admin, "/readyz?verbose", host="127.0.0.1:%d" % s.admin)
-            check(b"idp" in verbose.body, "/readyz?verbose does not name the issuer: %r" % verbose.body)
+            told = [line for line in verbose.body.decode().split("\n") if "idp" in line]
+            check(told, "/readyz?verbose does not name the issuer: %r" % verbose.body)
             time.sleep(2)
             p.start()
             began = time.monotonic()

@@ -232,31 +232,6 @@ def drain_bound():
                 s.gateway.process.popen.returncode = 0  # 0, or another number after a second signal: both are an end
 
 
-@port.test("a new process on the same port while the old one drains: no request fails")
-def handover():
-    with Shop() as s:
-        with Load(s.port, fresh=True, clients=3, pause=0.002) as load:
-            time.sleep(0.3)
-            config = dict(s.gateway.config, data=os.path.join(s.gateway.dir, "data2"),
-                          listen=dict(s.gateway.config["listen"], admin="127.0.0.1:%d" % port.free_port()))
-            path = s.gateway.write("second.yaml", json.dumps(config))
-            second = Process([port.binary(), "run", "--config", path], cwd=s.gateway.dir)
-            port.eventually(lambda: os.path.exists(os.path.join(config["data"], "cli.sock")) or not second.alive(),
-                            "the second process is up")
-            if not second.alive():
-                load.stop()
-                raise port.Skip("a second process cannot share the port: %s" % second.err()[-200:])
-            time.sleep(0.3)
-            s.gateway.process.signal(signal.SIGTERM)
-            equal(s.gateway.process.wait(35), 0, "exit code of the first")
-            time.sleep(0.3)
-            load.stop()
-            second.stop()
-        # connections that sat in the old listener's queue when it closed are the kernel's to lose
-        check(len(load.failures) <= load.done // 500, "%d of %d failed: %r" % (len(load.failures), load.done,
-                                                                               load.failures[:5]))
-
-
 class Notify:
     """A stand-in for the service manager's socket."""
 

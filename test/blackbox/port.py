@@ -300,7 +300,7 @@ class Key:
 
 class Gateway:
     """`sallyport run --config FILE`, in a folder of its own. `config` is a dict (JSON is YAML), completed with free
-    ports; files are more files for that folder."""
+    ports; files are more files for that folder. wait: until it is ready (True), until it is alive ("live"), not (False)."""
     alive = []
 
     def __init__(self, config, files=None, wait=True, env=None):
@@ -328,7 +328,7 @@ class Gateway:
         self.process = Process([binary(), "run", "--config", self.path], cwd=self.dir, env=self.env)
         Gateway.alive.append(self)
         if wait:
-            self.wait_ready()
+            self.wait_ready(path="/livez" if wait == "live" else "/readyz")
 
     def __enter__(self):
         return self
@@ -350,13 +350,13 @@ class Gateway:
     def write_config(self, text=None):
         self.write("sallyport.yaml", text if text is not None else json.dumps(self.config, indent=1, ensure_ascii=False))
 
-    def wait_ready(self, seconds=10.0):
+    def wait_ready(self, seconds=10.0, path="/readyz"):
         def ready():
             if not self.process.alive():
                 raise SystemExit("sallyport ended with %d:\n%s" % (self.process.popen.returncode, self.process.err()))
             if self.admin is None:
                 return os.path.exists(os.path.join(self.data, "cli.sock"))
-            return Client(self.admin).get("/readyz", host="127.0.0.1:%d" % self.admin).status == 200
+            return Client(self.admin).get(path, host="127.0.0.1:%d" % self.admin).status == 200
         eventually(ready, "the gateway is ready", seconds)
 
     def log(self):
