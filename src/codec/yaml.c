@@ -316,8 +316,12 @@ static enum err syntax(struct reader *r, const yaml_parser_t *p, str in)
         else if (c == '@' || c == '`' || c == '%')
             problem = "text that begins with this character needs quotes";
     }
-    return refuse(r->errors, YAML_FAULT_SYNTAX, at, 0, "%s%s%s", problem, p->context ? " " : "",
-                  p->context ? p->context : "");
+    if (!p->context) return refuse(r->errors, YAML_FAULT_SYNTAX, at, 0, "%s", problem);
+    struct yaml_mark began = mark_of(p->context_mark);
+    if (began.line == at.line && began.column == at.column)
+        return refuse(r->errors, YAML_FAULT_SYNTAX, at, 0, "%s %s", problem, p->context);
+    return refuse(r->errors, YAML_FAULT_SYNTAX, at, 0, "%s %s that begins in line %u, column %u", problem, p->context,
+                  began.line, began.column);
 }
 
 static enum err read_events(struct reader *r, str in)

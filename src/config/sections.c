@@ -201,7 +201,8 @@ static void default_claims(struct config_issuer *issuer)
         if (issuer->claims[k].at.line == 0) issuer->claims[k] = standard[k];
 }
 
-static void check_algorithms(struct reader *r, const struct yaml *v, const struct config_issuer *i, bool *symmetric)
+/* false: public and symmetric ones are mixed, told; otherwise *symmetric says which kind they are. */
+static bool check_algorithms(struct reader *r, const struct yaml *v, const struct config_issuer *i, bool *symmetric)
 {
     bool public_too = false;
     for (uint32_t k = 0; k < i->algorithms.n; k++) {
@@ -209,10 +210,10 @@ static void check_algorithms(struct reader *r, const struct yaml *v, const struc
         *symmetric |= hs;
         public_too |= !hs;
     }
-    const struct yaml *at = yaml_get(v, STR("algorithms"));
-    if (*symmetric && public_too)
-        read_complain(r, "algorithms", at, "declare two issuers, or choose one kind",
-                      "mixes shared-secret (HS…) and public-key algorithms");
+    if (!*symmetric || !public_too) return true;
+    read_complain(r, "algorithms", yaml_get(v, STR("algorithms")), "declare two issuers, or choose one kind",
+                  "mixes shared-secret (HS…) and public-key algorithms");
+    return false;
 }
 
 static void check_key_source(struct reader *r, const struct yaml *v, const struct config_issuer *i, bool symmetric)
@@ -250,8 +251,7 @@ void end_issuer(struct reader *r, const struct yaml *v, void *elem)
 {
     struct config_issuer *i = elem;
     bool symmetric = false;
-    check_algorithms(r, v, i, &symmetric);
-    check_key_source(r, v, i, symmetric);
+    if (check_algorithms(r, v, i, &symmetric)) check_key_source(r, v, i, symmetric);
     default_claims(i);
     if (i->claims[CLAIM_USER].n == 0) {
         const struct yaml *user = yaml_get(yaml_get(v, STR("claims")), STR("user"));
