@@ -19,6 +19,7 @@ static const struct {
     {"unreserved is decoded", S("/%41%7a%2D%5f%7E%30"), "/Az-_~0", 0},
     {"digits become upper case", S("/%3a%2b%c3%a9"), "/%3A%2B%C3%A9", 0},
     {"canonical already", S("/%3A%20%23%3F%C3%A9%E2%82%AC%F0%9F%98%80"), "/%3A%20%23%3F%C3%A9%E2%82%AC%F0%9F%98%80", 0},
+    {"canonical, a letter behind the escape", S("/%C3%A9b/%3Af"), "/%C3%A9b/%3Af", 0},
     {"a dot that is decoded inside", S("/a%2eb"), "/a.b", 0},
     {"a percent sign", S("/100%25/x"), "/100%25/x", 0},
     {"a percent sign and one digit", S("/%254"), "/%254", 0},
@@ -160,6 +161,21 @@ static void escapes_are_decoded(void **state)
     arena_reset(&mem);
 }
 
+static void tables_are_the_grammar(void **state)
+{
+    (void)state;
+    for (int b = 0; b < 256; b++) {
+        bool digit = b >= '0' && b <= '9', hex = digit || (b >= 'a' && b <= 'f') || (b >= 'A' && b <= 'F');
+        bool alnum = digit || (b >= 'A' && b <= 'Z') || (b >= 'a' && b <= 'z');
+        bool unreserved = alnum || (b && strchr("-._~", b));
+        bool path = unreserved || (b && strchr("!$&'()*+,=:@/", b));
+        unsigned want = (unreserved ? URL_UNRESERVED : 0) | (path ? URL_PATH : 0) | (hex ? URL_HEX : 0) |
+                        (path || (b && strchr(";?%[]", b)) ? URL_TARGET : 0) |
+                        (alnum || b == '-' || b == '_' ? URL_HOST : 0);
+        assert_int_equal(url_class[b], want);
+    }
+}
+
 static void queries_are_checked_for_bytes(void **state)
 {
     (void)state;
@@ -263,6 +279,7 @@ static void urls_are_read_strictly(void **state)
         {"HTTPS://h:8443/a/b%20c;v=1?d=/?&[x]", true, "h", 8443, "h:8443", "/a/b%20c;v=1?d=/?&[x]", "/a/b%20c;v=1",
          "d=/?&[x]"},
         {"http://[::1]:80/?", false, "::1", 80, "[::1]:80", "/?", "/", ""},
+        {"http://a/%20", false, "a", 80, "a", "/%20", "/%20", NULL},
         {"http://10.0.0.1:9/k", false, "10.0.0.1", 9, "10.0.0.1:9", "/k", "/k", NULL},
     };
     static const struct {
@@ -331,6 +348,7 @@ int main(void)
         cmocka_unit_test(memory_may_be_out),
         cmocka_unit_test(literals_have_no_second_spelling),
         cmocka_unit_test(escapes_are_decoded),
+        cmocka_unit_test(tables_are_the_grammar),
         cmocka_unit_test(queries_are_checked_for_bytes),
         cmocka_unit_test(hosts_are_names_or_canonical_addresses),
         cmocka_unit_test(authorities_split),

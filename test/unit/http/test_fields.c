@@ -169,6 +169,9 @@ static void fields_are_found_appended_and_dropped(void **state)
     assert_int_equal(f.n, 1);
 
     assert_err(fields_append(&f, FIELD_X_USER_ID, STR_NONE, STR("alice")), ERR_OK);
+    v[0].twin = false;
+    assert_ptr_equal(fields_get(&f, FIELD_X_USER_ID), &v[0]);
+    v[0].twin = true;
     assert_str(v[1].name, STR("X-User-ID"));
     assert_str(fields_get(&f, FIELD_X_USER_ID)->value, STR("alice"));
     assert_err(fields_append(&f, FIELD_OTHER, STR("A"), STR("a\tb \xc3\xa9")), ERR_OK);
@@ -209,7 +212,21 @@ static void connection_names_only_plain_fields(void **state)
 static void methods(void **state)
 {
     (void)state;
-    assert_int_equal(method_of(STR("GET")), METHOD_GET);
+    static const char *const names[] = {"",       "GET",   "HEAD",    "POST",  "PUT",
+                                        "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"};
+    for (unsigned m = METHOD_GET; m <= METHOD_CONNECT; m++) {
+        char text[16];
+        size_t n = (size_t)snprintf(text, sizeof text, "%sX", names[m]) - 1;
+        assert_int_equal(method_of(str_make(text, n)), m);
+        assert_true(method_known(str_make(text, n)));
+        for (size_t k = 0; k <= n; k++) { /* another byte at each place, one more, one less */
+            assert_int_equal(method_of(str_make(text, k == n ? n + 1 : k)), METHOD_OTHER);
+            char c = text[k];
+            text[k] = 'x';
+            if (k < n) assert_int_equal(method_of(str_make(text, n)), METHOD_OTHER);
+            text[k] = c;
+        }
+    }
     assert_int_equal(method_of(STR("get")), METHOD_OTHER);
     assert_int_equal(method_of(STR("CONNECT")), METHOD_CONNECT);
     assert_int_equal(method_of(STR("")), METHOD_OTHER);

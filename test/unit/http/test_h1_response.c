@@ -63,6 +63,8 @@ static const struct {
     {"http/2.0", S("HTTP/2.0 200 OK\r\n\r\n"), ERR_UNSUPPORTED, HTTP_FAULT_VERSION_MAJOR},
     {"two digits", S("HTTP/1.1 20 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
     {"four digits", S("HTTP/1.1 2000 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
+    {"a colon for a digit", S("HTTP/1.1 2:0 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
+    {"a slash for a digit", S("HTTP/1.1 20/ OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
     {"status 99", S("HTTP/1.1 099 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
     {"status 600", S("HTTP/1.1 600 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
     {"two blanks", S("HTTP/1.1  200 OK\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},

@@ -33,7 +33,7 @@ static void heads_are_written_whole_or_not_at_all(void **state)
 static void lines_have_their_form(void **state)
 {
     (void)state;
-    char room[200];
+    char room[400];
     struct h1_out o = {room, 0, sizeof room, true};
     h1_out_status_line(&o, 404);
     h1_out_status_line(&o, 299);
@@ -43,7 +43,10 @@ static void lines_have_their_form(void **state)
     assert_true(o.ok);
     assert_str(str_make(room, o.n), STR("HTTP/1.1 404 Not Found\r\nHTTP/1.1 299 \r\nOPTIONS * HTTP/1.1\r\n"
                                         "GET /? HTTP/1.1\r\nN: 18446744073709551615\r\n"));
-    h1_out_status_line(&o, 42);
+    h1_out_status_line(&o, 100);
+    h1_out_status_line(&o, 999);
+    assert_true(o.ok);
+    h1_out_status_line(&o, 99);
     assert_false(o.ok);
 }
 
