@@ -4,15 +4,18 @@
 set -eu
 cd "$1"
 exec 2>openssl.log
-new_key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
-openssl req -x509 $new_key -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test CA" \
+new_key() {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "$@"
+}
+
+new_key -x509 -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test CA" \
     -addext keyUsage=critical,keyCertSign -addext basicConstraints=critical,CA:TRUE
 ln -s ca.pem "$(openssl x509 -in ca.pem -noout -hash).0"
 
 # name, subject, days, extensions
 sign() {
-    openssl req -new $new_key -keyout "$1.key" -out "$1.csr" -subj "$2"
+    new_key -keyout "$1.key" -out "$1.csr" -subj "$2"
     printf '%b' "$4" >"$1.ext"
     openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days "$3" -extfile "$1.ext" -out "$1.pem"
 }
@@ -22,5 +25,5 @@ sign elsewhere /CN=localhost 2 'subjectAltName=DNS:elsewhere.example,DNS:*.wild.
 sign subject /CN=localhost 2 'basicConstraints=CA:FALSE\n'
 sign expired /CN=peer -1 "$here"
 sign client /CN=peer 2 "${here}extendedKeyUsage=clientAuth\n"
-openssl req -x509 $new_key -keyout stranger.key -out stranger.pem -days 2 -subj /CN=localhost \
+new_key -x509 -keyout stranger.key -out stranger.pem -days 2 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost,IP:127.0.0.1

@@ -67,9 +67,11 @@ static inline bool peer_start(struct peer *p, unsigned port)
     bool ready = false;
     while (f && !ready && fgets(line, sizeof line, f)) {
         ready = !strcmp(line, "ready\n");
-        if (!ready && p->n < PEER_MAX &&
-            sscanf(line, "%31s %u", p->listeners[p->n].name, &p->listeners[p->n].port) == 2)
-            p->n++;
+        char *blank = strchr(line, ' ');
+        if (!blank || p->n == PEER_MAX) continue;
+        *blank = 0;
+        snprintf(p->listeners[p->n].name, sizeof p->listeners[0].name, "%.31s", line);
+        p->listeners[p->n++].port = (unsigned)strtoul(blank + 1, NULL, 10);
     }
     if (f) fclose(f);
     return ready;

@@ -44,7 +44,7 @@ static unsigned free_port(void)
     int fd;
     assert_err(net_addr_parse(STR("127.0.0.1:0"), &a), ERR_OK);
     assert_err(net_listen(&a, false, &fd), ERR_OK);
-    struct sockaddr_in in;
+    struct sockaddr_in in = {0};
     socklen_t len = sizeof in;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     close(fd);
