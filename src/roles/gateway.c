@@ -106,7 +106,7 @@ static const char *needs_restart(const struct snapshot *a, const struct snapshot
     return NULL;
 }
 
-enum err gateway_reload(struct gateway *g, struct diags *d)
+static enum err swap(struct gateway *g, struct diags *d)
 {
     struct snapshot *snap = NULL;
     struct gateway_keys *keys = NULL;
@@ -132,6 +132,25 @@ enum err gateway_reload(struct gateway *g, struct diags *d)
     log_set_level((enum log_level)snap->log_level);
     e = feed_snapshot(g);
     gateway_keys_start(g);
+    return e;
+}
+
+/* The same for the service manager and the log, whoever asked. */
+enum err gateway_reload(struct gateway *g, struct diags *d)
+{
+    notify_reloading(clock_mono_ns());
+    enum err e = swap(g, d);
+    if (e == ERR_OK) {
+        log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", g->snap->generation));
+    } else {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        diags_print(d, &text);
+        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
+                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
+        buf_free(&text);
+    }
+    notify_ready();
     return e;
 }
 
@@ -288,20 +307,8 @@ static void reload_by_signal(struct gateway *g)
 {
     struct diags d;
     diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
-    notify_reloading(clock_mono_ns());
-    enum err e = gateway_reload(g, &d);
-    if (e == ERR_OK) {
-        log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", g->snap->generation));
-    } else {
-        struct buf text;
-        buf_init(&text, 1 << 20);
-        diags_print(&d, &text);
-        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
-                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
-        buf_free(&text);
-    }
+    (void)!gateway_reload(g, &d); /* it has said what there is to say */
     diags_free(&d);
-    notify_ready();
 }
 
 static void on_signal(struct watch *w, uint32_t events)

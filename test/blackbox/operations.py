@@ -88,7 +88,7 @@ def bad_reload():
         good = json.dumps(s.gateway.config)
         version = [v for k, v in before.items() if k.startswith("sallyport_config_version")]
         for text in ("", "sallyport: 1\n", "sallyport: 2\n", "][", good.replace('"app"', '"ap"', 1), good[:-2],
-                     good[:-1] + ', "policy": "permit(principal, action, resource);"}', "\0", good.replace("*/", "*"),
+                     good[:-1] + ', "policy": "permit(principal, action, resource);"}', "\0", good.replace("* /", "* "),
                      "a: &a [*a]\n", good[:-1] + ', "sallyport": 1}',
                      good.replace("corp.jwks", "missing.jwks")):
             s.gateway.write_config(text)

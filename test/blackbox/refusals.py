@@ -111,7 +111,7 @@ def refusal(name, method, path, who, status, code):
     check(len(out.split("\n")) >= 3, "`why` says little: %r" % out)
     code_, out, err = s.gateway.cli("why", "--json", ident)
     equal(code_, 0, "exit code of why --json (%s)" % err)
-    told = json.loads(out)
+    told = json.loads(out)["decision"]
     equal((told.get("decision_id"), told.get("reason")), (ident, problem["code"]), "id and reason in JSON")
 
 
