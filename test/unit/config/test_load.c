@@ -327,7 +327,7 @@ static void each_mistake_is_reported_at_its_place(void **state)
             fail_msg("%s shows the secret:\n%.*s", rows[i].name, STR_ARG(buf_str(&out)));
         buf_clear(&out);
         diags_print_json(&d, &out);
-        assert_null(memmem(out.p, out.n, "hunter", 6));
+        assert_true(!out.n || !memmem(out.p, out.n, "hunter", 6));
         buf_free(&out);
         diags_free(&d);
     }
@@ -373,7 +373,7 @@ static void reports_read_as_they_should(void **state)
         diags_print(&d, &out);
         config_free(&c);
         diags_free(&d);
-        assert_null(memmem(out.p, out.n, "hunter", 6)); /* what stands for a secret in these files */
+        assert_true(!out.n || !memmem(out.p, out.n, "hunter", 6)); /* what stands for a secret in these files */
         if (getenv("UPDATE_GOLDEN")) {
             FILE *f = fopen(want_path, "wb");
             assert_non_null(f);
@@ -502,7 +502,7 @@ static void each_allocation_may_fail(void **state)
             }
             buf_init(&out, 1 << 20);
             diags_print(&d, &out); /* with no memory either */
-            if (out.n) assert_null(memmem(out.p, out.n, "hunter", 6));
+            if (out.n) assert_true(!out.n || !memmem(out.p, out.n, "hunter", 6));
             buf_free(&out);
             diags_free(&d);
             config_free(&c);
