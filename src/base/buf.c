@@ -122,7 +122,7 @@ void buf_put_json(struct buf *b, str s)
         }
         from = ++i;
     }
-    buf_put(b, str_make(s.p + from, s.n - from));
+    if (from < s.n) buf_put(b, str_make(s.p + from, s.n - from));
 }
 
 void buf_consume(struct buf *b, size_t n)
