@@ -39,7 +39,7 @@ static enum err explain_dial(struct control_client *c, int e)
 {
     const char *what = strerror(e);
     if (e == ENOENT) what = "there is no such socket, so nothing runs that was told to make it";
-    if (e == ECONNREFUSED) what = "the socket is left over from a process that is gone";
+    if (e == ECONNREFUSED) what = "nobody listens there: it is left over from a process that is gone, or no socket";
     if (e == ENAMETOOLONG) what = "the path is too long for a socket";
     if (e == EACCES || e == EPERM) what = "not permitted: run this as the user that the product runs as, or as root";
     (void)snprintf(c->problem, sizeof c->problem, "%.100s: %s", c->where, what);
