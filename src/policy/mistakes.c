@@ -24,11 +24,11 @@ static struct mistake *add(struct mistakes *m, enum policy_fault fault, uint32_t
     *x = (struct mistake){.fault = fault, .at = at, .end = end < at ? at : end, .policy = m->policy};
     x->message = arena_copy(m->mem, str_make(text, n));
     if (!x->message.p) x->message = STR("out of memory");
-    if (m->last)
-        m->last->next = x;
-    else
-        m->first = x;
-    m->last = x;
+    /* In the order of the text, whoever found them first. */
+    struct mistake **place = &m->first;
+    while (*place && (*place)->at <= at) place = &(*place)->next;
+    x->next = *place;
+    *place = x;
     m->kept++;
     return x;
 }

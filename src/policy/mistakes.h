@@ -43,8 +43,8 @@ struct mistake {
 
 struct mistakes {
     struct arena *mem;
-    struct mistake *first, *last;
-    uint32_t n; /* all errors, also those not kept; warnings are not counted */
+    struct mistake *first; /* in the order of the text */
+    uint32_t n;            /* all errors, also those not kept; warnings are not counted */
     uint32_t kept;
     str policy; /* copied into each mistake added */
 };
