@@ -5,8 +5,13 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${BUILD:=$root/build}"
 : "${SALLYPORT:=$BUILD/sallyport}"
-stage=$(mktemp -d "${TMPDIR:-/tmp}/sallyport-story-XXXXXX")
-export SALLYPORT_SOCKET=$stage/data/cli.sock
+folder=$(mktemp -d "${TMPDIR:-/tmp}/sallyport-story-XXXXXX")
+stage=$folder/stage # where the people of the story work
+logs=$folder/logs   # what is said behind the scenes
+mkdir "$stage" "$logs"
+echo silent >"$folder/.curlrc" # no progress meter when curl does not write to a terminal
+export CURL_HOME=$folder
+
 export PATH="${SALLYPORT%/*}:$PATH" # so that a command reads as somebody would type it
 cast=()
 failed=0
@@ -16,18 +21,18 @@ leave() {
     local pid
     for pid in "${cast[@]}"; do kill -TERM "$pid" 2>/dev/null; done
     for pid in "${cast[@]}"; do wait "$pid" 2>/dev/null; done
-    rm -rf "$stage"
+    rm -rf "$folder"
 }
 trap leave EXIT
 trap 'exit 130' INT TERM
 
 tell() { printf '\n%s\n' "$*"; }
 
-# starts COMMAND…: in the background, its output in $stage/NAME.log; ends with the story.
+# starts COMMAND…: in the background, its output in $logs/NAME.out and .log; ends with the story.
 starts() {
     local name=$1
     shift
-    "$@" >"$stage/$name.out" 2>"$stage/$name.log" </dev/null &
+    "$@" >"$logs/$name.out" 2>"$logs/$name.log" </dev/null &
     cast+=($!)
 }
 
@@ -40,7 +45,7 @@ waits() {
         sleep 0.05
     done
     echo "not ok $what: not within ten seconds"
-    cat "$stage"/*.log >&2
+    cat "$logs"/*.log >&2
     exit 1
 }
 
@@ -49,6 +54,7 @@ waits() {
 shows() {
     printf '  $ %s\n' "$1" | shortens
     said=$(cd "$stage" && bash -c "$1" 2>&1)
+    # shellcheck disable=SC2034  # for the story
     status=$?
     printf '%s\n' "$said" | tr -d '\r' | sed -e '/^$/d' -e 's/^/    /' | shortens
 }
