@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # First five minutes: one command in front of an app; denied, allowed, and why
 # shellcheck source-path=SCRIPTDIR
-. "$(dirname "$0")/tell.sh"
+. "$(dirname "$0")/tell.bash"
 
 app=$(free_port)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Scenario two: a token from an outside provider opens an operation for her role and not for his
 # shellcheck source-path=SCRIPTDIR
-. "$(dirname "$0")/tell.sh"
+. "$(dirname "$0")/tell.bash"
 
 export SALLYPORT_SOCKET=$stage/data/cli.sock
 gateway=$(free_port) provider=$(free_port) business=$(free_port)
