@@ -250,19 +250,28 @@ static void read_mask(struct reader *r, const struct key_def *def, const struct 
     }
 }
 
-/* Complains about what stands twice in a list. */
+static void tell_twice(struct reader *r, const struct config_str *second)
+{
+    diag_add(r->d, DIAG_ERROR, "twice", second->at, (uint32_t)second->s.n, STR_NONE, "%s has '%.*s' twice", r->path,
+             STR_ARG(second->s));
+}
+
+/* Complains about what stands twice in a list. Most lists are short and need no map for that. */
 static void check_twice(struct reader *r, const struct config_list *list)
 {
     struct map seen = {0};
-    for (uint32_t i = 0; i < list->n; i++) {
+    for (uint32_t i = 0; i < list->n && list->n <= 8; i++) {
+        uint32_t k = 0;
+        while (k < i && !str_eq(list->v[k].s, list->v[i].s)) k++;
+        if (k < i) tell_twice(r, &list->v[i]);
+    }
+    for (uint32_t i = 0; i < list->n && list->n > 8; i++) {
         void *old = NULL;
         if (map_put(&seen, list->v[i].s, (void *)(uintptr_t)list, &old) != ERR_OK) {
             r->d->lost = true;
             break;
         }
-        if (old)
-            diag_add(r->d, DIAG_ERROR, "twice", list->v[i].at, (uint32_t)list->v[i].s.n, STR_NONE,
-                     "%s has '%.*s' twice", r->path, STR_ARG(list->v[i].s));
+        if (old) tell_twice(r, &list->v[i]);
     }
     map_free(&seen);
 }

@@ -32,6 +32,7 @@ static inline struct config *parse_good(const char *text)
 /* The whole file, NUL-terminated; the caller frees. */
 static inline char *read_whole(const char *path, size_t *n)
 {
+    *n = 0;
     FILE *f = fopen(path, "rb");
     if (!f) return NULL;
     char *text = malloc(1 << 20);
