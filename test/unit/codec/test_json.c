@@ -1,8 +1,9 @@
 #include "unit.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "codec/json.h"
+
+#include <time.h>
 
 /* One document read from a copy of exactly its size. */
 struct reading {
@@ -276,6 +277,14 @@ static void duplicates_are_not_lost_to_want_of_memory(void **state)
     buf_free(&b);
 }
 
+/* Of this thread: whoever else is busy on the machine does not count. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* 4,096 members whose names agree in length, first and middle byte: no slower for it, and a duplicate is found
  * wherever the two stand. */
 static void many_members_cost_no_square(void **state)
@@ -291,9 +300,9 @@ static void many_members_cost_no_square(void **state)
         for (int i = 0; i < 4096; i++)
             buf_printf(&b, "%c\"aaaaaaaaaaaaaaaaaaa%04x\":1", i ? ',' : '{', i == rows[row].at ? rows[row].same_as : i);
         buf_puts(&b, "}");
-        uint64_t from = clock_mono_ns();
+        uint64_t from = cpu_ns();
         struct reading r = reading_of(buf_str(&b), &json_limits_document);
-        uint64_t took = clock_mono_ns() - from;
+        uint64_t took = cpu_ns() - from;
         assert_int_equal(r.fault, rows[row].at >= 0 ? JSON_FAULT_DUPLICATE : JSON_FAULT_NONE);
         assert_true(took < 50000000); /* comparing each with each takes longer */
         reading_end(&r);
@@ -307,10 +316,10 @@ static void many_members_cost_no_square(void **state)
         buf_puts(&b, "}");
     }
     buf_puts(&b, "]");
-    uint64_t from = clock_mono_ns();
+    uint64_t from = cpu_ns();
     struct reading r = reading_of(buf_str(&b), &json_limits_document);
     assert_err(r.err, ERR_OK);
-    assert_true(clock_mono_ns() - from < 50000000);
+    assert_true(cpu_ns() - from < 50000000);
     reading_end(&r);
     buf_free(&b);
 }
