@@ -5,17 +5,15 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/dev_files.h"
 #include "crypto/digest.h"
 #include "identity/apikey.h"
-#include "identity/mint.h"
 #include "roles/gateway.h"
 #include "services/echo.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_MAX 65536
@@ -32,33 +30,11 @@ struct dev {
     struct echo *echo;
 };
 
-static enum err write_file(const char *path, str text, mode_t mode)
-{
-    char temp[4096];
-    int n = snprintf(temp, sizeof temp, "%s.new", path);
-    if (n < 0 || (size_t)n >= sizeof temp) return ERR_LIMIT;
-    (void)unlink(temp);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd < 0) return ERR_IO;
-    size_t at = 0;
-    while (at < text.n) {
-        ssize_t w = write(fd, text.p + at, text.n - at);
-        if (w < 0 && errno == EINTR) continue;
-        if (w <= 0) break;
-        at += (size_t)w;
-    }
-    bool whole = at == text.n && fsync(fd) == 0;
-    close(fd);
-    if (whole && rename(temp, path) == 0) return ERR_OK;
-    (void)unlink(temp);
-    return ERR_IO;
-}
-
 static enum err write_in_folder(const struct dev *d, const char *name, str text, mode_t mode)
 {
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s", d->data, name);
-    return n < 0 || (size_t)n >= sizeof path ? ERR_LIMIT : write_file(path, text, mode);
+    return n < 0 || (size_t)n >= sizeof path ? ERR_LIMIT : dev_file_write(path, text, mode);
 }
 
 /* "9000", ":9000", "localhost:9000", "127.0.0.1:9000", "unix:/path" as an instance of the configuration. */
@@ -92,32 +68,10 @@ static int save_running(const struct dev *d, const char *file)
     size_t n = f ? fread(text, 1, sizeof text, f) : 0;
     if (f) fclose(f);
     if (n == 0) return cli_failure(d->args, "the one that runs here left no %s", path);
-    if (write_file(file, str_make(text, n), 0644) != ERR_OK)
+    if (dev_file_write(file, str_make(text, n), 0644) != ERR_OK)
         return cli_failure(d->args, "cannot write %s: %s", file, strerror(errno));
     printf("%s written: start it with `%s run --config %s`\n", file, d->program, file);
     return CLI_OK;
-}
-
-static enum err make_issuer(struct dev *d)
-{
-    struct arena mem;
-    struct dev_issuer issuer = {0};
-    struct buf text;
-    arena_init(&mem, NULL, 0, 1 << 16);
-    buf_init(&text, TEXT_MAX);
-    enum err e = dev_issuer_new(&mem, STR("https://dev.sallyport.invalid"), STR("dev"), STR("dev"), &issuer);
-    if (e == ERR_OK) {
-        dev_issuer_put(&text, &issuer);
-        e = write_in_folder(d, "dev-issuer.jwk", buf_str(&text), 0600);
-        explicit_bzero(text.p, text.n);
-        buf_clear(&text);
-        jwks_put(&text, issuer.signer, issuer.kid);
-        if (e == ERR_OK) e = write_in_folder(d, "dev-issuer.jwks", buf_str(&text), 0644);
-        dev_issuer_free(&issuer);
-    }
-    buf_free(&text);
-    arena_reset(&mem);
-    return e;
 }
 
 static enum err make_config(struct dev *d)
@@ -208,14 +162,12 @@ static int run(const struct cli_args *args)
         if (echo_bind(&d.echo_fd, &port) != ERR_OK) return cli_failure(args, "no free port: %s", strerror(errno));
         (void)snprintf(d.to, sizeof d.to, "127.0.0.1:%u", port);
     }
-    if (mkdir(d.data, 0700) != 0 && errno != EEXIST)
-        return cli_failure(args, "cannot make the folder %s: %s", d.data, strerror(errno));
     buf_init(&d.config, TEXT_MAX);
     int code = CLI_FAILED;
-    if (make_issuer(&d) != ERR_OK || make_config(&d) != ERR_OK) {
+    if (dev_issuer_make(d.data, STR("dev"), STR("dev")) != ERR_OK || make_config(&d) != ERR_OK) {
         code = cli_failure(args, "cannot write into %s: %s", d.data, strerror(errno));
     } else if (write_in_folder(&d, "dev.yaml", buf_str(&d.config), 0644) != ERR_OK ||
-               (save && write_file(save, buf_str(&d.config), 0644) != ERR_OK)) {
+               (save && dev_file_write(save, buf_str(&d.config), 0644) != ERR_OK)) {
         code = cli_failure(args, "cannot write %s: %s", save ? save : d.data, strerror(errno));
     } else {
         struct gateway_options o = {.config_path = save ? save : "(dev)",

@@ -1,11 +1,13 @@
 /* `sallyport token mint --dev`: a token of the throw-away issuer that a running dev instance trusts. */
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/dev_files.h"
 #include "cli/input.h"
 #include "crypto/secret.h"
 #include "identity/mint.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 enum { MAX_VALUES = 64, MINT_TTL_S = 3600, MINT_TTL_MAX_S = 86400, KEY_FILE_MAX = 65536, TOKEN_MAX = 32768 };
 
@@ -74,6 +76,19 @@ static int read_issuer(const struct cli_args *args, const char *data, struct are
     return CLI_OK;
 }
 
+/* --init: a fresh issuer unless the folder has one. */
+static int make_issuer(const struct cli_args *args, const char *data)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/dev-issuer.jwk", data);
+    if (n < 0 || (size_t)n >= sizeof path) return cli_usage_error(args, "--data is too long");
+    if (access(path, F_OK) == 0) return CLI_OK;
+    const char *aud = cli_value(args, "aud");
+    if (dev_issuer_make(data, aud ? str_of(aud) : STR("dev"), value_of(args, "product")) != ERR_OK)
+        return cli_failure(args, "cannot make an issuer in %s: %s", data, strerror(errno));
+    return CLI_OK;
+}
+
 static int print_token(const struct cli_args *args, str token, const struct mint_claims *c)
 {
     if (cli_flag(args, "json"))
@@ -120,9 +135,12 @@ static int run_mint(const struct cli_args *args)
     struct buf text;
     struct dev_issuer issuer = {0};
     const char *data = cli_value(args, "data");
+    if (!data) data = "./.sallyport";
+    int status = cli_flag(args, "init") ? make_issuer(args, data) : CLI_OK;
+    if (status != CLI_OK) return status;
     arena_init(&mem, NULL, 0, 1 << 20);
     buf_init(&text, KEY_FILE_MAX);
-    int status = read_issuer(args, data ? data : "./.sallyport", &mem, &text, &issuer);
+    status = read_issuer(args, data, &mem, &text, &issuer);
     if (status == CLI_OK) status = mint(args, &issuer, &c);
     dev_issuer_free(&issuer);
     if (text.p) secret_wipe(text.p, text.cap);
@@ -140,6 +158,7 @@ static const struct cli_option mint_options[] = {
     {"product", "NAME", "the product it is for"},
     {"aud", "AUD", "the audience (default: what the dev instance expects)"},
     {"ttl", "TIME", "how long it lives: 300, 90s, 15m, 2h (default: 1h, at most 24h)"},
+    {"init", NULL, "make such a key in the data folder first, if there is none"},
     {"data", "DIR", "the dev instance's data folder (default: ./.sallyport)"},
     {"json", NULL, "print token and expiry as JSON"},
     {0},
@@ -149,11 +168,13 @@ const struct cli_command cli_token_mint = {
     .name = "token mint",
     .summary = "make a user's token for a running `sallyport dev`",
     .synopsis = "--dev [--sub USER] [--roles A,B] [--permissions A,B] [--client ID] [--product NAME] [--aud AUD] "
-                "[--ttl TIME] [--data DIR]",
+                "[--ttl TIME] [--data DIR] [--init]",
     .description =
         "Prints an access token (RFC 9068, ES256) signed with the key that a running `sallyport dev` made for "
         "itself and keeps in its data folder, readable by its user only. No other instance accepts it, and "
         "this one only until it stops.\n\n"
+        "To try a configuration of your own, --init makes such a key beforehand: DIR/dev-issuer.jwks is then the key "
+        "file of an issuer " DEV_ISSUER_URL " that you declare. Nothing trusts it that does not name it.\n\n"
         "In production tokens come from the issuers of the configuration; nothing here can make one.",
     .examples = "sallyport token mint --dev --sub alice --roles buyer\n"
                 "curl -H \"Authorization: Bearer $(sallyport token mint --dev)\" localhost:8080/",
