@@ -5,6 +5,10 @@
 
 extern const struct cli_command cli_dev, cli_run, cli_gateway, cli_lint, cli_reload, cli_why, cli_tap, cli_key_new,
     cli_token_verify, cli_token_inspect, cli_token_mint, cli_completion, cli_man, cli_version, cli_help;
+#ifdef HAVE_CLI_POLICY
+extern const struct cli_command cli_policy_check, cli_policy_fmt, cli_policy_eval, cli_policy_test, cli_policy_show,
+    cli_policy_conformance;
+#endif
 
 const struct cli_entry cli_table[] = {
 #ifdef HAVE_CLI_DEV
@@ -29,6 +33,14 @@ const struct cli_entry cli_table[] = {
     {&cli_token_verify, CLI_GROUP_KEYS},
     {&cli_token_inspect, CLI_GROUP_KEYS},
     {&cli_token_mint, CLI_GROUP_KEYS},
+#endif
+#ifdef HAVE_CLI_POLICY
+    {&cli_policy_check, CLI_GROUP_ASK},
+    {&cli_policy_fmt, CLI_GROUP_ASK},
+    {&cli_policy_eval, CLI_GROUP_ASK},
+    {&cli_policy_test, CLI_GROUP_ASK},
+    {&cli_policy_show, CLI_GROUP_ASK},
+    {&cli_policy_conformance, CLI_GROUP_ASK},
 #endif
     {&cli_completion, CLI_GROUP_ABOUT},
     {&cli_man, CLI_GROUP_HIDDEN},
