@@ -1,9 +1,18 @@
 /* HTTP/1.x without I/O (RFC 9112): heads in, model out; the chunked coding both ways; heads written anew.
  *
- * Strict: refuses everything SECURITY classes as smuggling or ambiguous. Bare LF, bare CR, NUL, obs-fold, a
- * space before the colon, two or differing Content-Length, Content-Length with Transfer-Encoding, any transfer
- * coding but exactly one final "chunked", TE on HTTP/1.0, no or two Host, Host with userinfo or path, versions
- * other than 1.0 and 1.1, a head beyond its bounds. Slices of the result borrow from the input. */
+ * Strict: what two readers could take differently is refused, and what is accepted is a subset of what Node's llhttp
+ * accepts, with the same borders (a differential test holds us to it). In particular:
+ * - Lines end in CRLF. Bare LF, bare CR, NUL and other controls, obs-fold, a space before the colon are refused.
+ * - Versions 1.0 and 1.1; methods of method_known without CONNECT.
+ * - Targets: "/path?query" in RFC 3986's characters and '[' ']' (what is raw and not of these must be percent-encoded:
+ *   " # < > \ ^ ` { | } and all but visible ASCII); http:// and https:// with an authority that equals Host; "*" for
+ *   OPTIONS. What the path means is for codec/url.h.
+ * - Host: one that url_authority accepts; HTTP/1.0 may leave it out (then the authority is empty, or the target's).
+ * - Content-Length: once, digits, no leading zero, below 2^63. Transfer-Encoding: once, "chunked", HTTP/1.1. Not both.
+ * - Connection: at most 32 tokens a message. No tab behind it or the two above: llhttp does not trim it there.
+ * - Expect: once, 100-continue; heeded in HTTP/1.1 if a body follows.
+ * - Names with '_' for '-' ("Content_Length") frame nothing.
+ * Slices of the result borrow from the input. */
 #ifndef SALLYPORT_HTTP_H1_H
 #define SALLYPORT_HTTP_H1_H
 
@@ -48,9 +57,9 @@ extern const struct h1_limits h1_limits_default;
 enum h1_framing { H1_NO_BODY = 0, H1_LENGTH, H1_CHUNKED, H1_UNTIL_CLOSE };
 
 struct h1_head {
-    size_t size; /* bytes of the head, its empty line included */
-    enum h1_framing framing;
-    bool keep_alive; /* the message allows another behind it */
+    size_t size;             /* bytes of the head, its empty line included */
+    enum h1_framing framing; /* a length of 0 is H1_NO_BODY */
+    bool keep_alive;         /* the message allows another behind it */
 };
 
 /* Remembers how far an incomplete head was looked at; {0} before the first call for a message. */
@@ -60,12 +69,15 @@ struct h1_scan {
 
 /* Parses the request head that `in` begins with (leading empty lines: at most one CRLF is passed over).
  * `out->fields.v` must have room for limits->max_fields (out->fields.cap). Costs one pass over the bytes, and for
- * a head that trickles in, at most one look at each byte more.
+ * a head that trickles in, at most two looks at each byte more. Unless ERR_OK nothing but fields.v is written.
  * ERR_AGAIN: more bytes needed. ERR_MALFORMED / ERR_LIMIT / ERR_UNSUPPORTED with *fault: answer and close. */
 MUST_USE enum err h1_parse_request(str in, struct h1_scan *scan, const struct h1_limits *limits, struct request *out,
                                    struct h1_head *head, enum http_fault *fault);
 
-/* The same for a response. `to` and `framing`: a response to HEAD, 1xx, 204 and 304 have no body. */
+/* The same for a response to a request of method `to`. No empty line before it; status 100..599; the reason and the
+ * blank before it may be missing. Responses to HEAD and 1xx, 204 and 304 have H1_NO_BODY and body 0 whatever they
+ * announce (Content-Length stays among the fields); 1xx and 204 that announce a coding are refused, such that announce
+ * a length are the last on their connection (keep_alive false), and so is 101. */
 MUST_USE enum err h1_parse_response(str in, struct h1_scan *scan, const struct h1_limits *limits, enum method to,
                                     struct response *out, struct h1_head *head, enum http_fault *fault);
 
@@ -74,15 +86,16 @@ struct h1_chunked {
     uint64_t left; /* bytes of the current chunk still to come */
     uint8_t state; /* private to h1_chunked.c; 0 at the start */
     uint8_t digits;
-    uint16_t line;    /* bytes of the current chunk-size line, bounded to 256 with its extension */
-    uint32_t trailer; /* bytes of the trailer section so far, bounded by limits */
+    uint32_t trailer; /* bytes of the trailer section that were looked at */
 };
 
 /* Eats from `in`: *used bytes are done with; *data is the body bytes among them (may be empty). ERR_OK with
  * *end == false: call again with what is left (if *used == 0 and data is empty: more input needed).
  * *end == true: the last chunk and the trailer section are done; trailers (if not NULL) holds the fields, borrowed
- * from `in`: the trailer section is only consumed when it is whole. Chunk extensions are refused.
- * ERR_MALFORMED / ERR_LIMIT with *fault. */
+ * from `in`: the trailer section is only consumed when it is whole. Chunk extensions are refused, and sizes of more
+ * than 16 digits or from 2^63 on. Trailers: 32 fields, 8 kB (HTTP_FAULT_FIELD_COUNT, _HEAD_SIZE); of class FIELD_HOP:
+ * refused; of others than FIELD_PLAIN: marked as dropped.
+ * ERR_MALFORMED / ERR_LIMIT with *fault; not to be called again then. */
 MUST_USE enum err h1_chunked_decode(struct h1_chunked *c, str in, const struct h1_limits *limits, size_t *used,
                                     str *data, bool *end, struct fields *trailers, enum http_fault *fault);
 
@@ -97,7 +110,8 @@ struct h1_out {
     size_t n, cap;
     bool ok;
 };
-/* Each checks the room; names and values are trusted to be checked (fields come out of the parser or fields_append). */
+/* Each checks the room. Names are trusted to be tokens; a value with a control character in it is not written and ok
+ * goes false. What h1_out_raw is given is trusted whole. */
 void h1_out_request_line(struct h1_out *o, str method, str path, str query, bool has_query);
 void h1_out_status_line(struct h1_out *o, uint16_t status); /* our own reason phrase */
 void h1_out_field(struct h1_out *o, str name, str value);

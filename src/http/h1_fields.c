@@ -101,6 +101,10 @@ static enum http_fault note_connection(struct h1_facts *x, str value)
 {
     str rest = value;
     if (str_has(value, '\t') || tab_behind(value)) return HTTP_FAULT_FIELD_VALUE;
+    if (str_eq(value, STR("keep-alive"))) { /* what nearly all say */
+        x->keep_alive = true;
+        return HTTP_FAULT_NONE;
+    }
     while (rest.n) {
         str option = str_trim(str_cut(&rest, ','));
         if (x->options++ >= CONNECTION_OPTIONS_MAX) return HTTP_FAULT_FIELD_VALUE;
@@ -151,6 +155,7 @@ enum err h1_line_end(struct h1_cursor *c, const char *p, enum http_fault otherwi
 
 static inline const char *skip_blanks(const char *p, const char *end)
 {
+    if (LIKELY(end - p > 1 && *p == ' ' && (unsigned char)p[1] > ' ')) return p + 1;
     while (p < end && (*p == ' ' || *p == '\t')) p++;
     return p;
 }
@@ -183,8 +188,11 @@ enum err h1_field_lines(struct h1_cursor *c, uint32_t max, struct fields *out, s
 {
     for (;;) {
         if (c->p == c->end) return ERR_AGAIN;
-        if (*c->p == '\r' || *c->p == '\n') return h1_line_end(c, c->p, HTTP_FAULT_LINE_END, fault);
-        if (*c->p == ' ' || *c->p == '\t') return h1_refuse(HTTP_FAULT_FOLD, fault);
+        if (UNLIKELY(!(http_class[(unsigned char)*c->p] & HTTP_TCHAR))) {
+            if (*c->p == ' ' || *c->p == '\t') return h1_refuse(HTTP_FAULT_FOLD, fault);
+            if (*c->p != '\r' && *c->p != '\n') return h1_refuse(HTTP_FAULT_FIELD_NAME, fault);
+            return h1_line_end(c, c->p, HTTP_FAULT_LINE_END, fault);
+        }
         if (out->n >= max || out->n >= out->cap) return h1_refuse(HTTP_FAULT_FIELD_COUNT, fault);
 
         struct field *f = &out->v[out->n];

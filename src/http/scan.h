@@ -31,18 +31,39 @@ static inline size_t scan_value_portable(const char *p, size_t n)
     return i;
 }
 
+#if defined(__SSE2__)
+static inline __m128i scan_load(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* Whether 64 bytes certainly are of a value. A tab is not seen as one here: then the narrower look decides. */
+static inline bool scan_value_64(const char *p)
+{
+    const __m128i low = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);
+    __m128i a = scan_load(p), b = scan_load(p + 16), c = scan_load(p + 32), d = scan_load(p + 48);
+    __m128i least = _mm_min_epu8(_mm_min_epu8(a, b), _mm_min_epu8(c, d));
+    __m128i ab = _mm_or_si128(_mm_cmpeq_epi8(a, del), _mm_cmpeq_epi8(b, del));
+    __m128i cd = _mm_or_si128(_mm_cmpeq_epi8(c, del), _mm_cmpeq_epi8(d, del));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(least, low), least);
+    return _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(ab, cd))) == 0;
+}
+#endif
+
 /* How many of the n bytes at p may stand in a field value. */
 static inline size_t scan_value(const char *p, size_t n)
 {
     size_t i = 0;
 #if defined(__SSE2__)
     const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
-    for (; n - i >= 16; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+    while (n - i >= 16) {
+        __m128i v = scan_load(p + i);
         __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, low), v);
         __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), control), _mm_cmpeq_epi8(v, del));
         unsigned stop = (unsigned)_mm_movemask_epi8(bad);
         if (stop) return i + (size_t)__builtin_ctz(stop);
+        i += 16;
+        while (n - i >= 64 && scan_value_64(p + i)) i += 64; /* long values, tokens first of all */
     }
 #endif
     return i + scan_value_portable(p + i, n - i);
@@ -71,7 +92,7 @@ static inline size_t scan_name_portable(const char *p, size_t n, char fold[FIELD
 /* Sixteen bytes of a name: which of them are not a letter, digit, '-' or '_'; and the bytes folded. */
 static inline unsigned scan_name_16(const char *p, __m128i *folded, unsigned *under)
 {
-    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i v = scan_load(p);
     const __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20)); /* '_' becomes 0x7f, digits and '-' stay */
     __m128i alpha = _mm_sub_epi8(lower, _mm_set1_epi8('a'));
     alpha = _mm_cmpeq_epi8(_mm_min_epu8(alpha, _mm_set1_epi8(25)), alpha);
