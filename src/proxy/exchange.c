@@ -72,6 +72,7 @@ static void begin(struct exchange *x)
     x->deadline_ms = UINT64_MAX;
     ulid_make(x->id, x->started_ms);
     x->correlation = str_make(x->id, ULID_LEN);
+    exchange_trace(x);
 }
 
 static void run(struct exchange *x)

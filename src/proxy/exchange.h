@@ -48,10 +48,11 @@ struct exchange {
     str unverified_token;
     struct exchange *next_waiting, **waiting_link; /* in issuer_keys.first */
     bool waited_for_keys;
-    /* stamp */
+    /* who we are in the logs and traces of others */
     char id[ULID_LEN];
     char trace_id[32];
     char traceparent[55];
+    bool trace_goes_on; /* the caller's trace, not one of our own: tracestate may pass, too */
     str correlation;
     /* dispatch */
     struct upstream *upstream;
@@ -94,6 +95,8 @@ enum step refuse(struct exchange *x, enum reason reason, const char *fault);
 /* the street */
 step_fn route_step, authenticate_step, authorize_step, limit_step, stamp_step, dispatch_step, relay_step;
 
+/* trace.c */
+void exchange_trace(struct exchange *x);
 /* authenticate: waiting for keys */
 void authenticate_wake(struct issuer_keys *k);
 void authenticate_cancel(struct exchange *x);

@@ -50,51 +50,6 @@ static str extend(struct exchange *x, enum field_id id, str last)
     return str_make(out, n);
 }
 
-static bool hex_lower(str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f'))) return false;
-    return true;
-}
-
-static bool all_zero(str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] != '0') return false;
-    return true;
-}
-
-/* W3C Trace Context §3.2: version 00 has exactly 55 characters; a later version may go on after a dash. */
-static bool traceparent_ok(str v)
-{
-    if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-') return false;
-    str version = str_first(v, 2), trace = str_make(v.p + 3, 32), span = str_make(v.p + 36, 16);
-    str flags = str_make(v.p + 53, 2);
-    if (!hex_lower(version) || !hex_lower(trace) || !hex_lower(span) || !hex_lower(flags)) return false;
-    if (str_eq(version, STR("ff")) || all_zero(trace) || all_zero(span)) return false;
-    return str_eq(version, STR("00")) ? v.n == 55 : v.n == 55 || v.p[55] == '-';
-}
-
-/* Goes on with the caller's trace if it is a good one, else begins a new one. True: tracestate may pass, too. */
-static bool trace(struct exchange *x)
-{
-    const struct fields *f = &x->down.request.fields;
-    const struct field *in = fields_get(f, FIELD_TRACEPARENT);
-    bool go_on = in && fields_count(f, FIELD_TRACEPARENT) == 1 && traceparent_ok(in->value);
-    char *t = x->traceparent;
-    if (go_on)
-        memcpy(x->trace_id, in->value.p + 3, 32);
-    else
-        rand_hex(x->trace_id, 16);
-    memcpy(t, "00-", 3);
-    memcpy(t + 3, x->trace_id, 32);
-    t[35] = '-';
-    rand_hex(t + 36, 8);
-    t[52] = '-';
-    memcpy(t + 53, go_on ? in->value.p + 53 : "01", 2);
-    return go_on;
-}
-
 /* Values that we make or have encoded are good by construction; the others were checked by the parser. */
 static void put(struct fields *f, enum field_id id, str value)
 {
@@ -142,11 +97,10 @@ enum step stamp_step(struct exchange *x)
     bool trusted = hop_trusted(x);
     const struct field *correlation = fields_get(f, FIELD_X_CORRELATION_ID);
     if (trusted && correlation && correlation->value.n <= 128) x->correlation = correlation->value;
-    bool same_trace = trace(x);
     fields_drop_nominated(f);
     for (uint32_t i = 0; i < f->n; i++) {
         struct field *v = &f->v[i];
-        if (v->id == FIELD_TRACESTATE && same_trace && !v->twin && !v->drop) continue;
+        if (v->id == FIELD_TRACESTATE && x->trace_goes_on && !v->twin && !v->drop) continue;
         v->drop = v->drop || !passes(v, pass, trusted);
     }
     f->cap += EXCHANGE_STAMPS;
