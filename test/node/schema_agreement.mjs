@@ -1,0 +1,198 @@
+#!/usr/bin/env node
+// The published JSON Schema and the checker judge the same documents the same way: tables of good and bad ones, the
+// examples, and every value of a whole configuration replaced by values of other kinds, or taken out.
+//
+// What only the checker can know (names that are referred to, bounds of sizes and times, two routes alike) a schema may
+// let pass; nothing that the checker takes may the schema refuse.
+//
+//   schema_agreement.mjs [--all]     without --all every fourth replaced value is judged
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Ajv2020 from 'ajv/dist/2020.js';
+import { parseDocument } from 'yaml';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const sallyport = process.env.SALLYPORT ?? join(root, 'build/sallyport');
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-schema-'));
+const file = join(folder, 't.yaml');
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const schema = JSON.parse(readFileSync(join(root, 'docs/sallyport.schema.json'), 'utf8'));
+const validate = new Ajv2020({ strict: true, strictRequired: false, strictTypes: false, allErrors: true }).compile(schema);
+
+let failures = 0;
+const report = (ok, name, why = '') => {
+  if (!ok) failures++;
+  console.log(`${ok ? 'ok' : 'not ok'} ${name}${why ? ` ${why}` : ''}`);
+};
+
+// --- the two judges ---
+
+// What a schema cannot say: a document that the checker refuses for these alone may pass the schema.
+const onlyTheChecker = new Set(['unknown_action', 'unknown_service', 'unknown_product', 'unknown_role', 'no_implicit',
+  'route_conflict', 'strip', 'second_default', 'limits', 'size', 'time', 'twice', 'match', 'network']);
+
+const bySchema = (text) => {
+  const doc = parseDocument(text, { version: '1.2', schema: 'core', uniqueKeys: true });
+  if (doc.errors.length) return { ok: false, why: doc.errors[0].message };
+  const ok = validate(doc.toJS());
+  return { ok, why: ok ? '' : validate.errors.map((e) => `${e.instancePath} ${e.message}`).join('; ') };
+};
+
+const byChecker = (text) => {
+  writeFileSync(file, text);
+  const run = spawnSync(sallyport, ['lint', '--json', file], { encoding: 'utf8' });
+  const said = JSON.parse(run.stdout);
+  const errors = said.findings.filter((f) => f.level === 'error');
+  if ((run.status === 0) !== said.ok || (run.status !== 0 && run.status !== 78)) throw new Error(`exit ${run.status}`);
+  return { ok: run.status === 0, codes: errors.map((e) => e.code), why: errors.map((e) => `${e.code}: ${e.text}`).join('; ') };
+};
+
+// Empty, or how the two differ where they may not.
+const differ = (text) => {
+  const mine = byChecker(text), theirs = bySchema(text);
+  if (mine.ok && !theirs.ok) return `the checker takes it, the schema does not: ${theirs.why}`;
+  if (!mine.ok && theirs.ok && !mine.codes.every((c) => onlyTheChecker.has(c)))
+    return `the schema takes it, the checker does not: ${mine.why}`;
+  return '';
+};
+
+// --- tables ---
+
+const issuer = (rest) => `issuers: {i: {issuer: x, audience: a, ${rest}}}`;
+const service = 'services: {s: {instances: "h:1"}}';
+const digest = 'ab'.repeat(32);
+
+const good = [
+  '', 'name: "a.b_c~d"', 'environment: x1', 'listen: {gateway: ":8080"}', 'listen: {gateway: ["[::1]:1", "h.example:65535"]}',
+  'listen: {admin: none}', 'listen: {admin: "unix:/run/x"}', 'workers: 64', 'trusted_hops: ["10.0.0.0/8", "::1", unix]',
+  'trusted_hops: []', 'hops: 1', 'limits: {head: 8kB, body: 0, fields: 10}', 'limits: {body: "100"}', 'timeouts: {idle: 500ms}',
+  'log: {access: false, level: warn}', issuer('algorithms: RS256, keys: {file: k}'),
+  issuer('algorithms: [ES256, EdDSA], keys: {url: "https://x/y?z", ca: c, private: true, refresh: 1m, min_interval: 1s}'),
+  issuer('algorithms: [HS256, HS512], secret: {env: K}'), issuer('algorithms: HS256, secret: {command: [a, b]}'),
+  issuer('algorithms: HS256, secret: {credential: a.b}'), issuer('algorithms: RS256, keys: {file: k}, typ: legacy, leeway: 60s'),
+  issuer('algorithms: RS256, keys: {file: k}, roles: any, permissions: [a, "b:c"]'),
+  issuer('algorithms: RS256, keys: {file: k}, claims: {user: [a, b], roles: null, product: "https://x/p"}'),
+  `products: {p: {keys: [{id: abcdefgh, sha256: ${digest}}], may: "s:invoke"}}\n${service}`,
+  'products: {p: {auth: token}}', 'products: {p: {auth: apikey, keys: []}}', service,
+  'services: {s: {instances: ["1.2.3.4:5", "unix:/x"], pass: [cookie, apikey], implicit: false}}',
+  `actions: {a.b: {match: "GET /x/{y}/{z*}", to: s, accept: [token, apikey], strip: /x, timeout: 5s, body: 1MB}}\n${service}`,
+  `actions: {a: {match: ["*  /".replace("  ", " "), "PURGE,GET /x/"], to: s, public: true}}\n${service}`.replace('"*  /".replace("  ", " ")', '"* /q"'),
+  `actions: {a: {match: GET /, to: s, public: false, accept: apikey}}\n${service}`,
+  `roles: {"r 1": "s:invoke", q: []}\n${service}`, 'permissions: {"a:b c": []}',
+];
+const bad = [
+  'name: a b', 'name: ""', 'name: 5', 'environment: X', 'environment: abcdefghijklm', 'listen: {gateway: 8080}', 'listen: {gateway: []}',
+  'listen: {gateway: ":0"}', 'listen: {gateway: ":65536"}', 'listen: {gateway: "h"}', 'listen: {gateway: "unix:x"}', 'listen: {tls: {}}',
+  'listen: ":8080"', 'workers: 0', 'workers: 65', 'workers: "2"', 'workers: 1.5', 'trusted_hops: foo', 'trusted_hops: "10.0.0.0/33"',
+  'hops: true', 'limits: {fields: 9}', 'limits: {head: 512}', 'limits: {head: 16KB}', 'limits: {body: -1}', 'timeouts: {idle: 10}',
+  'timeouts: {idle: 10 s}', 'timeouts: {body_rate: 1s}', 'log: {level: warning}', 'log: {access: yes}', 'log: true', 'policy: x', 'zzz: 1',
+  'name:', 'issuers: []', 'issuers: {"a b": {}}', 'issuers: {i: {}}', issuer('algorithms: RS256'), issuer('keys: {file: k}'),
+  issuer('algorithms: none, keys: {file: k}'), issuer('algorithms: [], keys: {file: k}'), issuer('algorithms: RS256, keys: {}'),
+  issuer('algorithms: HS256, keys: {file: k}'), issuer('algorithms: RS256, secret: {env: K}'),
+  issuer('algorithms: [RS256, HS256], keys: {file: k}'), issuer('algorithms: [RS256, HS256], secret: {env: K}'),
+  issuer('algorithms: HS256, secret: x'), issuer('algorithms: HS256, secret: {}'), issuer('algorithms: HS256, secret: {env: K, file: f}'),
+  issuer('algorithms: HS256, secret: {command: "a b"}'), issuer('algorithms: HS256, secret: {command: []}'),
+  issuer('algorithms: HS256, secret: {env: "a-b"}'), issuer('algorithms: HS256, secret: {value: x}'),
+  issuer('algorithms: RS256, keys: {file: k, url: "https://x"}'), issuer('algorithms: RS256, keys: {file: k, private: false}'),
+  issuer('algorithms: RS256, keys: {url: "http://x"}'), issuer('algorithms: RS256, keys: {url: "https://u@x"}'),
+  issuer('algorithms: RS256, keys: {file: k}, secret: {env: K}'), issuer('algorithms: RS256, keys: {file: k}, typ: jwt'),
+  issuer('algorithms: RS256, keys: {file: k}, claims: {user: null}'), issuer('algorithms: RS256, keys: {file: k}, claims: {user: []}'),
+  issuer('algorithms: RS256, keys: {file: k}, claims: {x: y}'), issuer('algorithms: RS256, keys: {file: k}, default: 1'),
+  issuer('algorithms: RS256, keys: {file: k}, permissions: [a, a]'), issuer('algorithms: RS256, keys: {file: k}, leeway: 0'),
+  'products: {p: {auth: key}}', 'products: {p: {auth: token, keys: []}}', 'products: {p: {keys: [sp_prod_x]}}',
+  `products: {p: {keys: [{id: abcdefgh}]}}`, `products: {p: {keys: [{id: ABCDEFGH, sha256: ${digest}}]}}`,
+  `products: {p: {keys: [{id: abcdefgh, sha256: ${digest}, x: y}]}}`, 'products: {p: {keys: [{id: abcdefgh, sha256: abc}]}}',
+  'products: {p: {limit: 1}}', 'products: {p: {login: password}}', 'services: {s: {}}', 'services: {s: {instances: []}}',
+  'services: {s: {instances: ":1"}}', 'services: {s: {instances: "http://h:1"}}', 'services: {s: {instances: "h:1", pass: cookies}}',
+  'services: {s: {instances: "h:1", health: x}}', 'services: {2s: {instances: "h:1"}}',
+  `actions: {a: {to: s}}\n${service}`, `actions: {a: {match: GET /}}\n${service}`, `actions: {a: {match: [], to: s}}\n${service}`,
+  `actions: {a: {match: get /, to: s}}\n${service}`, `actions: {a: {match: "GET //", to: s}}\n${service}`,
+  `actions: {a: {match: "GET /{x*}/y", to: s}}\n${service}`, `actions: {a: {match: "GET /%41", to: s}}\n${service}`,
+  `actions: {a: {match: "GET /x.", to: s}}\n${service}`, `actions: {a: {match: "TRACE /", to: s}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, public: true, accept: token}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, accept: []}}\n${service}`, `actions: {a: {match: GET /, to: s, accept: cookie}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, strip: /}}\n${service}`, `actions: {a: {match: GET /, to: s, strip: x}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, object: x}}\n${service}`, `actions: {"a:b": {match: GET /, to: s}}\n${service}`,
+  'roles: {r: 5}', 'roles: {"": []}', 'permissions: {p: {}}', 'hops: 1\nhops: 2', 'data: "a\\nb"',
+];
+
+let before = failures;
+for (const text of good) {
+  const whole = `sallyport: 1\n${text}\n`, mine = byChecker(whole), theirs = bySchema(whole);
+  if (!mine.ok || !theirs.ok) report(false, 'good', `${text}: checker ${mine.why || 'ok'}; schema ${theirs.why || 'ok'}`);
+}
+report(failures === before, `good: ${good.length} documents that both take`);
+before = failures;
+for (const text of bad) {
+  const whole = `sallyport: 1\n${text}\n`, mine = byChecker(whole), theirs = bySchema(whole);
+  if (mine.ok || theirs.ok) report(false, 'bad', `${text}: checker ${mine.ok ? 'takes it' : 'refuses'}, schema ${theirs.ok ? 'takes it' : 'refuses'}`);
+}
+report(failures === before, `bad: ${bad.length} documents that both refuse`);
+for (const text of ['', 'sallyport: 2', 'sallyport: "1"', '- 1', 'x']) {
+  const mine = byChecker(text), theirs = bySchema(text);
+  if (mine.ok || theirs.ok) report(false, 'version', JSON.stringify(text));
+}
+
+// --- files that people copy ---
+
+const examples = readdirSync(join(root, 'examples/config')).filter((f) => f.endsWith('.yaml'));
+for (const name of examples) {
+  const text = readFileSync(join(root, 'examples/config', name), 'utf8');
+  const theirs = bySchema(text);
+  report(theirs.ok && byChecker(text).ok, `example ${name}`, theirs.why);
+}
+
+// --- every value of a whole configuration, replaced ---
+
+const whole = JSON.parse(JSON.stringify(parseDocument(readFileSync(join(root, 'examples/config/website.yaml'), 'utf8')).toJS()));
+Object.assign(whole, { environment: 'dev', workers: 2, hops: 3, roles: { r: ['readOrders'] } });
+Object.assign(whole.limits, { head: '8kB', target: '4kB', fields: 50, buffer: '16kB', keepalive_requests: 5 });
+Object.assign(whole.timeouts, { head: '1s', body_rate: 1, body_grace: '1s', connect: '1s', response: '1s', drain: '1s' });
+whole.log.access = true;
+whole.issuers.shared = { issuer: 'y', audience: 'a', algorithms: 'HS256', secret: { env: 'K' }, typ: 'legacy', leeway: '1s' };
+whole.issuers.far = { issuer: 'z', audience: 'a', algorithms: 'RS256',
+  keys: { url: 'https://x.example/', ca: 'c.pem', private: true, refresh: '1m', min_interval: '5s' } };
+whole.products.keyed = { auth: 'apikey', keys: [{ id: 'abcdefgh', sha256: digest }], may: ['readOrders'] };
+Object.assign(whole.actions.readOrders, { timeout: '5s', body: '1MB', accept: ['token', 'apikey'] });
+
+const values = [null, true, 0, 7, -1, 1.5, 1e12, '', 'x', 'any', 'none', '10s', '16kB', ':8080', 'GET /x', [], [null], ['x'], ['x', 'x'], {},
+  { x: 'y' }, { file: 'f' }];
+const gone = Symbol('gone');
+
+function* places(value, path = []) {
+  if (value === null || typeof value !== 'object') return;
+  for (const key of Object.keys(value)) {
+    yield [...path, key];
+    yield* places(value[key], [...path, key]);
+  }
+}
+
+const changed = (path, value) => {
+  const copy = structuredClone(whole);
+  let at = copy;
+  for (const key of path.slice(0, -1)) at = at[key];
+  const last = path.at(-1);
+  if (value !== gone) at[last] = value;
+  else if (Array.isArray(at)) at.splice(Number(last), 1);
+  else delete at[last];
+  return JSON.stringify(copy, null, 1); // JSON is YAML
+};
+
+const untouched = differ(JSON.stringify(whole, null, 1)) || byChecker(JSON.stringify(whole, null, 1)).why;
+report(!untouched, 'the whole configuration is good', untouched);
+let tried = 0, wrong = 0, turn = 0;
+const step = process.argv.includes('--all') ? 1 : 4;
+for (const path of places(whole))
+  for (const value of [...values, gone]) {
+    if (turn++ % step) continue;
+    const why = differ(changed(path, value));
+    tried++;
+    if (!why) continue;
+    if (wrong++ < 20) report(false, `${path.join('.')} = ${value === gone ? '(gone)' : JSON.stringify(value)}`, why);
+  }
+report(wrong === 0, `${tried} changed documents are judged alike`);
+process.exit(failures ? 1 : 0);
