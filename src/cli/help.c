@@ -9,6 +9,32 @@ static const char *const group_titles[] = {
     [CLI_GROUP_ABOUT] = "About",
 };
 
+/* How many commands begin like `name` does, up to its first blank; 1 for a name of one word. */
+static int family_size(const char *name)
+{
+    const char *blank = strchr(name, ' ');
+    int n = 0;
+    for (const struct cli_entry *entry = cli_table; blank && entry->command; entry++)
+        n += strncmp(entry->command->name, name, (size_t)(blank - name) + 1) == 0;
+    return blank ? n : 1;
+}
+
+/* "  token …         verify, inspect, mint": a family is one line, so that all of it fits a screen. */
+static const struct cli_entry *print_family_line(FILE *out, const struct cli_entry *entry)
+{
+    const char *name = entry->command->name;
+    size_t n = strcspn(name, " ") + 1;
+    int used = fprintf(out, "  %.*s…", (int)n, name) - 2; /* … has three bytes and one column */
+    fprintf(out, "%*s", 16 - used, "");
+    const char *before = "";
+    for (; entry->command && strncmp(entry->command->name, name, n) == 0; entry++) {
+        fprintf(out, "%s%s", before, entry->command->name + n);
+        before = ", ";
+    }
+    fputc('\n', out);
+    return entry - 1;
+}
+
 void cli_print_overview(FILE *out)
 {
     fputs("Sallyport: an API gateway that lets in only who may.\n"
@@ -20,7 +46,10 @@ void cli_print_overview(FILE *out)
             if (entry->group != (enum cli_group)group) continue;
             if (!titled) fprintf(out, "%s\n", group_titles[group]);
             titled = true;
-            fprintf(out, "  %-13s %s\n", entry->command->name, entry->command->summary);
+            if (family_size(entry->command->name) > 1)
+                entry = print_family_line(out, entry);
+            else
+                fprintf(out, "  %-13s %s\n", entry->command->name, entry->command->summary);
         }
     }
     fputs("Exit: 0 ok, 1 refused or failed, 2 usage, 78 configuration.\n", out);

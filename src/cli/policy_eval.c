@@ -66,8 +66,8 @@ static void print_faults(const struct decider *d)
     for (uint32_t i = 0; i < d->errors_n; i++) {
         struct buf b;
         buf_init(&b, 4096);
-        expr_print(d->fault_at[i], &b);
-        printf("error %.*s: %s at %.*s\n", STR_ARG(d->errors[i]->id), eval_fault_name(d->faults[i]),
+        expr_print(d->failures[i].at, &b);
+        printf("error %.*s: %s at %.*s\n", STR_ARG(d->errors[i]->id), eval_fault_name(d->failures[i].fault),
                STR_ARG(buf_str(&b)));
         buf_free(&b);
     }

@@ -3,49 +3,32 @@
 
 #include <stdlib.h>
 
-extern const struct cli_command cli_dev, cli_run, cli_gateway, cli_lint, cli_reload, cli_why, cli_tap, cli_key_new,
-    cli_token_verify, cli_token_inspect, cli_token_mint, cli_completion, cli_man, cli_version, cli_help;
-#ifdef HAVE_CLI_POLICY
-extern const struct cli_command cli_policy_check, cli_policy_fmt, cli_policy_eval, cli_policy_test, cli_policy_show,
-    cli_policy_conformance;
-#endif
+extern const struct cli_command cli_completion, cli_dev, cli_gateway, cli_help, cli_key_new, cli_lint, cli_man,
+    cli_policy_check, cli_policy_conformance, cli_policy_eval, cli_policy_fmt, cli_policy_show, cli_policy_test,
+    cli_reload, cli_run, cli_tap, cli_token_inspect, cli_token_mint, cli_token_verify, cli_version, cli_why;
 
 const struct cli_entry cli_table[] = {
-#ifdef HAVE_CLI_DEV
     {&cli_dev, CLI_GROUP_SERVE},
-#endif
-#ifdef HAVE_CLI_RUN
     {&cli_run, CLI_GROUP_SERVE},
     {&cli_gateway, CLI_GROUP_SERVE},
-#endif
-#ifdef HAVE_CLI_CONTROL
     {&cli_reload, CLI_GROUP_SERVE},
     {&cli_why, CLI_GROUP_ASK},
     {&cli_tap, CLI_GROUP_ASK},
-#endif
-#ifdef HAVE_CLI_LINT
     {&cli_lint, CLI_GROUP_ASK},
-#endif
-#ifdef HAVE_CLI_KEY
-    {&cli_key_new, CLI_GROUP_KEYS},
-#endif
-#ifdef HAVE_CLI_TOKEN
-    {&cli_token_verify, CLI_GROUP_KEYS},
-    {&cli_token_inspect, CLI_GROUP_KEYS},
-    {&cli_token_mint, CLI_GROUP_KEYS},
-#endif
-#ifdef HAVE_CLI_POLICY
     {&cli_policy_check, CLI_GROUP_ASK},
     {&cli_policy_fmt, CLI_GROUP_ASK},
     {&cli_policy_eval, CLI_GROUP_ASK},
     {&cli_policy_test, CLI_GROUP_ASK},
     {&cli_policy_show, CLI_GROUP_ASK},
     {&cli_policy_conformance, CLI_GROUP_ASK},
-#endif
+    {&cli_key_new, CLI_GROUP_KEYS},
+    {&cli_token_verify, CLI_GROUP_KEYS},
+    {&cli_token_inspect, CLI_GROUP_KEYS},
+    {&cli_token_mint, CLI_GROUP_KEYS},
     {&cli_completion, CLI_GROUP_ABOUT},
-    {&cli_man, CLI_GROUP_HIDDEN},
     {&cli_version, CLI_GROUP_ABOUT},
     {&cli_help, CLI_GROUP_ABOUT},
+    {&cli_man, CLI_GROUP_HIDDEN},
     {NULL, CLI_GROUP_HIDDEN},
 };
 

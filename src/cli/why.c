@@ -265,7 +265,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_why = {
     .name = "why",
-    .summary = "explain a decision: what was asked, what was decided, by which rule, and what to do",
+    .summary = "explain a decision: what was asked, by which rule, what to do",
     .synopsis = "[--log FILE] [--json] [--socket PATH] ID|last",
     .description =
         "ID is the decision_id of a refusal's body, of an access log line or of `sallyport tap`; `last` is the last "

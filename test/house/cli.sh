@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The command line: help, slips of the finger, exit codes, completion, manual pages.
 set -u
+export LC_ALL=C.UTF-8
 sp=${SALLYPORT:?}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -48,8 +49,16 @@ wide=$(awk 'length($0) > 80' "$tmp/help")
 [ "$lines" -le 24 ] && [ -z "$wide" ]
 say $? 'help fits one screen' "$lines lines; wider than 80: $wide"
 
-mapfile -t commands < <(grep '^  ' "$tmp/help" | cut -c3-15 | sed -E 's/ +$//')
-[ "${#commands[@]}" -ge 3 ]
+# Every command: those of the list, and for a family ("token …") those that its own help lists.
+commands=()
+while read -r name; do
+    if [[ $name == *…* ]]; then
+        while read -r _ first second _; do commands+=("$first $second"); done < <("$sp" help "${name%% *}")
+    else
+        commands+=("$name")
+    fi
+done < <(grep '^  ' "$tmp/help" | cut -c3-16 | sed -E 's/ +$//')
+[ "${#commands[@]}" -ge 14 ]
 say $? 'help lists commands' "${commands[*]}"
 for command in "${commands[@]}"; do
     # shellcheck disable=SC2086
