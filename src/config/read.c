@@ -325,16 +325,18 @@ static void unknown_key(struct reader *r, const struct key_map *map, const struc
 {
     struct value_nearest near = {0};
     struct buf known;
+    bool search = r->searches > 0;
+    if (search) r->searches--;
     buf_init(&known, 2048);
     buf_puts(&known, "known here: ");
-    for (const struct key_def *def = map->keys; def->name; def++) {
+    for (const struct key_def *def = map->keys; def->name && search; def++) {
         if (def->shape == SHAPE_REFUSED) continue;
         buf_printf(&known, "%s%s", def == map->keys ? "" : ", ", def->name);
         value_nearest(&near, v->key, str_of(def->name));
     }
     buf_putc(&known, 0);
     if (may_be_secret(r, v->key)) read_hide(r, v);
-    const char *fix = near.best.p ? read_did_you_mean(r, &near) : known.bad ? "" : known.p;
+    const char *fix = near.best.p ? read_did_you_mean(r, &near) : !search || known.bad ? "" : known.p;
     size_t mark = r->path_n;
     diag_add(r->d, DIAG_ERROR, "unknown_key", read_pos(v->key_at), (uint32_t)v->key.n, str_of(fix),
              "unknown key '%.*s'%s%.*s", v->key.n > 80 ? 80 : (int)v->key.n, v->key.p, mark ? " in " : "", (int)mark,
