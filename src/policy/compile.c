@@ -9,19 +9,20 @@
 
 struct compiler {
     struct compiled *c;
-    uint32_t constants_n, children_n, conditions_n;
+    uint32_t constants_n, children_n, conditions_n, texts_n;
     enum err err;
 };
 
 /* ---- expressions ---- */
 
 struct totals {
-    size_t ops, children;
+    size_t ops, children, attrs;
 };
 
 static void count(const struct expr *e, struct totals *t)
 {
     t->ops++;
+    t->attrs += e->kind == EXPR_ATTR;
     if (e->n > 3 || e->kind == EXPR_SET || e->kind == EXPR_RECORD || e->kind == EXPR_CALL) t->children += e->n;
     for (uint32_t i = 0; i < e->n; i++) count(e->args[i], t);
 }
@@ -128,7 +129,26 @@ static uint32_t compile_expr(struct compiler *k, const struct expr *e)
     for (uint32_t i = 0; i < e->n; i++) ops[i] = compile_expr(k, e->args[i]);
     if (k->err != ERR_OK) return 0;
     if (e->n && fold(k, e, ops, &at)) return at;
+    if (e->kind == EXPR_ATTR) {
+        k->c->texts[k->texts_n] = e->text;
+        ops[1] = k->texts_n++;
+    }
     return emit(k, e, (struct op){.kind = e->kind, .sub = e->sub, .n = e->n, .a = ops[0], .b = ops[1], .c = ops[2]});
+}
+
+static struct compiled_policy flat_policy(const struct policy *p, uint32_t conditions)
+{
+    const struct scope *scopes[] = {&p->principal, &p->action, &p->resource};
+    struct compiled_policy c = {.policy = p,
+                                .conditions = conditions,
+                                .conditions_n = p->conditions_n,
+                                .permit = p->effect == EFFECT_PERMIT};
+    for (size_t i = 0; i < 3; i++) {
+        c.kinds[i] = scopes[i]->kind;
+        if (scopes[i]->kind == SCOPE_EQ || scopes[i]->kind == SCOPE_IN)
+            c.scopes[i] = (struct compiled_scope){scopes[i]->uid->hash, scopes[i]->uid};
+    }
+    return c;
 }
 
 static enum err compile_policies(struct compiler *k)
@@ -148,10 +168,12 @@ static enum err compile_policies(struct compiler *k)
     c->origin = arena_array(&c->mem, t.ops + 1, sizeof(const struct expr *));
     c->constants = arena_array(&c->mem, t.ops + 1, sizeof *c->constants);
     c->children = arena_array(&c->mem, t.children + 1, sizeof *c->children);
-    if (!c->policies || !c->conditions || !c->ops || !c->origin || !c->constants || !c->children) return ERR_NO_MEMORY;
+    c->texts = arena_array(&c->mem, t.attrs + 1, sizeof *c->texts);
+    if (!c->policies || !c->conditions || !c->ops || !c->origin || !c->constants || !c->children || !c->texts)
+        return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < c->policies_n; i++) {
         const struct policy *p = c->set->policies[i];
-        c->policies[i] = (struct compiled_policy){p, k->conditions_n, p->conditions_n, false};
+        c->policies[i] = flat_policy(p, k->conditions_n);
         for (uint32_t j = 0; j < p->conditions_n; j++) {
             uint32_t op = compile_expr(k, p->conditions[j].body);
             c->conditions[k->conditions_n++] = (struct compiled_condition){op, p->conditions[j].unless};
@@ -161,11 +183,6 @@ static enum err compile_policies(struct compiler *k)
 }
 
 /* ---- the index ---- */
-
-struct keys {
-    uint64_t hash;
-    struct keys *next; /* of a list: each of them */
-};
 
 #define OPTIONS_MAX 4
 
@@ -258,6 +275,48 @@ static uint32_t rarest(const struct compiled *c, const struct options *o)
     return which;
 }
 
+/* A fresh table, for the keys chosen only: it is what decisions probe, so it had better be small. */
+static enum err file_policies(struct compiled *c, const uint8_t *chosen)
+{
+    size_t keys = 1;
+    for (uint32_t i = 0; i < c->policies_n; i++) {
+        struct options o = options_of(c->policies[i].policy);
+        if (chosen[i] >= o.n) continue;
+        keys += option_keys(&o, chosen[i]);
+        c->has_key[o.of[chosen[i]].kind] = true;
+        c->policies[i].multi = option_keys(&o, chosen[i]) > 1;
+    }
+    c->slots_n = 16;
+    while (c->slots_n < keys * 2) c->slots_n *= 2;
+    c->slots = arena_array(&c->mem, c->slots_n, sizeof *c->slots);
+    if (!c->slots) return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < c->policies_n; i++) {
+        struct options o = options_of(c->policies[i].policy);
+        for (uint32_t j = 0; chosen[i] < o.n && j < option_keys(&o, chosen[i]); j++) {
+            uint64_t key = option_key(&o, chosen[i], j);
+            struct key_slot *s = slot(c, key);
+            s->hash = key;
+            s->first++;
+        }
+    }
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < c->slots_n; i++) {
+        uint32_t n = c->slots[i].first;
+        c->slots[i].first = at;
+        at += n;
+    }
+    c->any_first = at;
+    for (uint32_t i = 0; i < c->policies_n; i++) {
+        struct options o = options_of(c->policies[i].policy);
+        if (chosen[i] >= o.n) c->postings[c->any_first + c->any_n++] = i;
+        for (uint32_t j = 0; chosen[i] < o.n && j < option_keys(&o, chosen[i]); j++) {
+            struct key_slot *s = slot(c, option_key(&o, chosen[i], j));
+            c->postings[s->first + s->n++] = i;
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err build_index(struct compiled *c)
 {
     size_t keys = 1;
@@ -272,7 +331,7 @@ static enum err build_index(struct compiled *c)
     c->postings = arena_array(&c->mem, keys + c->policies_n, sizeof *c->postings);
     uint8_t *chosen = arena_array(&c->mem, c->policies_n + 1, 1);
     if (!c->slots || !c->postings || !chosen) return ERR_NO_MEMORY;
-    /* How many policies ask for each key, then who is filed where, then where each key's policies begin. */
+    /* How many policies ask for each key decides where each is filed. */
     for (uint32_t i = 0; i < c->policies_n; i++) {
         struct options o = options_of(c->policies[i].policy);
         for (uint32_t k = 0; k < o.n; k++)
@@ -287,33 +346,7 @@ static enum err build_index(struct compiled *c)
         struct options o = options_of(c->policies[i].policy);
         chosen[i] = (uint8_t)rarest(c, &o);
     }
-    for (uint32_t i = 0; i < c->slots_n; i++) c->slots[i].n = 0;
-    for (uint32_t i = 0; i < c->policies_n; i++) {
-        struct options o = options_of(c->policies[i].policy);
-        if (chosen[i] >= o.n) continue;
-        c->has_key[o.of[chosen[i]].kind] = true;
-        c->policies[i].multi = option_keys(&o, chosen[i]) > 1;
-        for (uint32_t j = 0; j < option_keys(&o, chosen[i]); j++) slot(c, option_key(&o, chosen[i], j))->first++;
-    }
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < c->slots_n; i++) {
-        uint32_t n = c->slots[i].first;
-        c->slots[i].first = at;
-        at += n;
-    }
-    c->any_first = at;
-    for (uint32_t i = 0; i < c->policies_n; i++) {
-        struct options o = options_of(c->policies[i].policy);
-        if (chosen[i] >= o.n) {
-            c->postings[c->any_first + c->any_n++] = i;
-            continue;
-        }
-        for (uint32_t j = 0; j < option_keys(&o, chosen[i]); j++) {
-            struct key_slot *s = slot(c, option_key(&o, chosen[i], j));
-            c->postings[s->first + s->n++] = i;
-        }
-    }
-    return ERR_OK;
+    return file_policies(c, chosen);
 }
 
 enum err compile(const struct policy_set *set, struct compiled **out)

@@ -37,10 +37,19 @@ struct key_slot {
     uint32_t first, n;
 };
 
+/* A scope as it is looked at most: one comparison of hashes tells nearly all that do not fit. */
+struct compiled_scope {
+    uint64_t hash;         /* of uid */
+    const struct uid *uid; /* EQ, IN; else NULL */
+};
+
 struct compiled_policy {
     const struct policy *policy;
     uint32_t conditions, conditions_n; /* in compiled.conditions */
+    uint8_t kinds[3];                  /* enum scope_kind of principal, action, resource */
     bool multi;                        /* filed under more than one key */
+    bool permit;
+    struct compiled_scope scopes[3];
 };
 
 struct compiled_condition {
@@ -54,7 +63,8 @@ struct compiled {
     struct compiled_policy *policies;
     struct compiled_condition *conditions;
     struct op *ops;
-    const struct expr **origin; /* a step's expression: names, text, and for messages */
+    const struct expr **origin; /* a step's expression: lists of names, and for messages */
+    str *texts;                 /* an attribute's name, by op.b */
     struct value *constants;    /* a constant's value, by op.a */
     uint32_t *children;
     struct key_slot *slots;

@@ -25,18 +25,20 @@ str entities_name(struct entities *es, str name)
     return *fresh;
 }
 
+static void place(struct entity_slot *slots, size_t cap, struct entity *e)
+{
+    size_t at = e->uid.hash & (cap - 1);
+    while (slots[at].hash) at = (at + 1) & (cap - 1);
+    slots[at] = (struct entity_slot){e->uid.hash, e};
+}
+
 static bool grow(struct entities *es)
 {
     size_t cap = es->cap ? es->cap * 2 : 64;
-    struct entity **slots = calloc(cap, sizeof *slots);
+    struct entity_slot *slots = calloc(cap, sizeof *slots);
     if (!slots) return false;
-    for (size_t i = 0; i < es->cap; i++) {
-        struct entity *e = es->slots[i];
-        if (!e) continue;
-        size_t at = e->uid.hash & (cap - 1);
-        while (slots[at]) at = (at + 1) & (cap - 1);
-        slots[at] = e;
-    }
+    for (size_t i = 0; i < es->cap; i++)
+        if (es->slots[i].hash) place(slots, cap, es->slots[i].entity);
     free(es->slots);
     es->slots = slots;
     es->cap = cap;
@@ -45,9 +47,9 @@ static bool grow(struct entities *es)
 
 static struct entity *find(const struct entities *es, const struct uid *uid)
 {
-    if (!es || !es->cap) return NULL;
-    for (size_t at = uid->hash & (es->cap - 1); es->slots[at]; at = (at + 1) & (es->cap - 1))
-        if (uid_eq(&es->slots[at]->uid, uid)) return es->slots[at];
+    if (!es->cap) return NULL;
+    for (size_t at = uid->hash & (es->cap - 1); es->slots[at].hash; at = (at + 1) & (es->cap - 1))
+        if (es->slots[at].hash == uid->hash && uid_eq(&es->slots[at].entity->uid, uid)) return es->slots[at].entity;
     return NULL;
 }
 
@@ -67,9 +69,7 @@ struct entity *entities_intern(struct entities *es, str type, str id)
     if (!e) return NULL;
     e->uid = (struct uid){entities_name(es, type), arena_copy(es->mem, id), key.hash};
     if (!e->uid.type.p || !e->uid.id.p) return NULL;
-    size_t at = key.hash & (es->cap - 1);
-    while (es->slots[at]) at = (at + 1) & (es->cap - 1);
-    es->slots[at] = e;
+    place(es->slots, es->cap, e);
     es->named++;
     return e;
 }
@@ -211,9 +211,9 @@ enum err entities_finish(struct entities *es, struct mistakes *m)
     struct closure c = {.es = es, .m = m};
     enum err err = ERR_OK;
     for (size_t i = 0; i < es->cap; i++)
-        if (es->slots[i]) es->slots[i]->visit = UNSEEN;
+        if (es->slots[i].hash) es->slots[i].entity->visit = UNSEEN;
     for (size_t i = 0; i < es->cap && err == ERR_OK; i++)
-        if (es->slots[i] && es->slots[i]->visit == UNSEEN) err = climb(&c, es->slots[i]);
+        if (es->slots[i].hash && es->slots[i].entity->visit == UNSEEN) err = climb(&c, es->slots[i].entity);
     free(c.stack);
     free(c.room);
     return err;

@@ -26,12 +26,17 @@ struct entity {
     uint8_t visit; /* while ancestors are found */
 };
 
+struct entity_slot {
+    uint64_t hash; /* 0: free */
+    struct entity *entity;
+};
+
 struct entities {
     struct arena *mem;
-    struct entity **slots; /* open addressing by uid.hash */
-    size_t cap, named;     /* slots; entities in them */
-    size_t n;              /* defined ones */
-    struct map names;      /* type and attribute names: one copy each */
+    struct entity_slot *slots; /* open addressing by uid.hash */
+    size_t cap, named;         /* slots; entities in them */
+    size_t n;                  /* defined ones */
+    struct map names;          /* type and attribute names: one copy each */
 };
 
 void entities_init(struct entities *es, struct arena *mem);

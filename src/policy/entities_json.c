@@ -75,24 +75,42 @@ static enum err json_mistake(struct mistakes *m, enum err e, enum json_fault fau
     return e;
 }
 
+static enum err object_expected(struct loading *l, const struct json *j, const char *what)
+{
+    mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE, "%ss are an object", what);
+    return ERR_MALFORMED;
+}
+
+static size_t put(char *out, size_t at, size_t max, str s)
+{
+    size_t n = s.n < max ? s.n : max;
+    if (n) memcpy(out + at, s.p, n);
+    return at + n;
+}
+
+/* "attribute of User::alice", for messages; made for every entity, so by hand. */
+static void describe(const struct uid *u, const char *what, char out[160])
+{
+    size_t n = put(out, 0, 20, str_of(what));
+    n = put(out, n, 4, STR(" of "));
+    n = put(out, n, 60, u->type);
+    n = put(out, n, 2, STR("::"));
+    out[put(out, n, 60, u->id)] = 0;
+}
+
 static enum err attributes(struct loading *l, const struct json *j, const char *what, const struct type *shape,
                            const struct type *tag, const struct entity *e, const struct attr **out, uint32_t *out_n)
 {
     char path[160];
-    if (!j) return ERR_OK;
-    if (j->type != JSON_OBJECT) {
-        mistake(l->m, POLICY_FAULT_JSON, l->base + j->offset, l->base + j->offset + 1, STR_NONE, "%s must be an object",
-                what);
-        return ERR_MALFORMED;
-    }
+    if (!j || j->count == 0) return j && j->type != JSON_OBJECT ? object_expected(l, j, what) : ERR_OK;
+    if (j->type != JSON_OBJECT) return object_expected(l, j, what);
+    describe(&e->uid, what, path);
     struct attr *attrs = arena_array(l->es->mem, j->count, sizeof *attrs);
     uint32_t n = 0;
     if (!attrs && j->count) return no_memory(l);
     for (const struct json *x = j->first; x; x = x->next, n++) {
         const struct type_attr *want = shape ? type_attr(shape, x->name) : NULL;
         const struct type *type = want ? want->type : tag;
-        snprintf(path, sizeof path, "%.40s of %.*s::\"%.*s\"", what, (int)(e->uid.type.n < 40 ? e->uid.type.n : 40),
-                 e->uid.type.p, (int)(e->uid.id.n < 40 ? e->uid.id.n : 40), e->uid.id.p);
         if (l->schema && !uid_is_action(&e->uid) && !type) {
             mistake(l->m, POLICY_FAULT_UNKNOWN, l->base + x->offset, l->base + x->offset + 1, STR_NONE,
                     "%s: the schema knows no `%.*s`", path, STR_ARG(x->name));

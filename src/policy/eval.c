@@ -94,7 +94,7 @@ static enum eval_fault step(struct run *r, uint32_t i, struct value *out)
     case EXPR_ATTR:
         f = step(r, o->a, &a);
         if (f != EVAL_FAULT_NONE) return f;
-        f = op_attr(&r->facts, &a, r->c->origin[i]->text, out);
+        f = op_attr(&r->facts, &a, r->c->texts[o->b], out);
         break;
     default:
         f = step(r, o->a, &a);
@@ -151,10 +151,10 @@ enum err decider_init(struct decider *d, const struct compiled *c)
     d->seen = calloc(n, sizeof *d->seen);
     d->permits = calloc(n, sizeof *d->permits);
     d->forbids = calloc(n, sizeof *d->forbids);
+    d->failures = calloc(n, sizeof *d->failures);
+    d->reasons = calloc(n, sizeof *d->reasons);
     d->errors = calloc(n, sizeof *d->errors);
-    d->faults = calloc(n, sizeof *d->faults);
-    d->fault_at = calloc(n, sizeof *d->fault_at);
-    if (!d->room || !d->seen || !d->permits || !d->forbids || !d->errors || !d->faults || !d->fault_at) {
+    if (!d->room || !d->seen || !d->permits || !d->forbids || !d->failures || !d->reasons || !d->errors) {
         decider_free(d);
         return ERR_NO_MEMORY;
     }
@@ -169,9 +169,9 @@ void decider_free(struct decider *d)
     free(d->seen);
     free(d->permits);
     free(d->forbids);
+    free(d->failures);
+    free(d->reasons);
     free(d->errors);
-    free(d->faults);
-    free(d->fault_at);
     *d = (struct decider){0};
 }
 
@@ -182,6 +182,26 @@ struct tally {
     bool out_of_memory;
 };
 
+/* Hashes first; what they do not settle is looked at in full. */
+static bool flat_fits(const struct compiled_policy *cp, const struct tally *t)
+{
+    const struct scope *full[] = {&cp->policy->principal, &cp->policy->action, &cp->policy->resource};
+    for (size_t i = 0; i < 3; i++) {
+        const struct uid *u = t->run.facts.known[i].uid;
+        const struct entity *e = t->run.facts.known[i].entity;
+        const struct compiled_scope *s = &cp->scopes[i];
+        if (cp->kinds[i] == SCOPE_ANY) continue;
+        if (cp->kinds[i] == SCOPE_EQ) {
+            if (s->hash != u->hash || !uid_eq(s->uid, u)) return false;
+        } else if (cp->kinds[i] == SCOPE_IN) {
+            if (!(s->hash == u->hash && uid_eq(s->uid, u)) && !(e && entity_is_in(e, s->uid))) return false;
+        } else if (!fits(full[i], u, &t->run.facts)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void judge(struct tally *t, uint32_t index)
 {
     struct decider *d = t->d;
@@ -191,24 +211,22 @@ static void judge(struct tally *t, uint32_t index)
         d->seen[index] = d->generation;
     }
     d->judged++;
-    if (!scope_fits(cp->policy, t->run.q, &t->run.facts)) return;
+    if (!flat_fits(cp, t)) return;
     for (uint32_t i = 0; i < cp->conditions_n; i++) {
         const struct compiled_condition *cond = &d->compiled->conditions[cp->conditions + i];
         bool yes;
         enum eval_fault f = boolean(&t->run, cond->op, &yes);
         if (f == EVAL_FAULT_MEMORY) t->out_of_memory = true;
         if (f != EVAL_FAULT_NONE) {
-            d->faults[d->errors_n] = f;
-            d->fault_at[d->errors_n] = d->compiled->origin[t->run.fault_at];
-            d->errors[d->errors_n++] = cp->policy;
+            d->failures[d->errors_n++] = (struct failure){index, f, d->compiled->origin[t->run.fault_at]};
             return;
         }
         if (yes == cond->unless) return;
     }
-    if (cp->policy->effect == EFFECT_PERMIT)
-        d->permits[t->permits_n++] = cp->policy;
+    if (cp->permit)
+        d->permits[t->permits_n++] = index;
     else
-        d->forbids[t->forbids_n++] = cp->policy;
+        d->forbids[t->forbids_n++] = index;
 }
 
 static void probe(struct tally *t, enum key_kind kind, uint64_t hash)
@@ -240,31 +258,53 @@ static void probe_all(struct tally *t, const struct policy_request *q)
     if (c->has_key[KEY_RESOURCE_TYPE]) probe(t, KEY_RESOURCE_TYPE, map_hash(q->resource->type));
 }
 
-/* Few, and nearly sorted already: insertion. */
-static void in_order(const struct policy **list, uint32_t n, enum eval_fault *faults, const struct expr **at)
+static void swap_bytes(char *a, char *b, size_t n)
 {
-    for (uint32_t i = 1; i < n; i++)
-        for (uint32_t j = i; j > 0 && list[j - 1]->index > list[j]->index; j--) {
-            const struct policy *p = list[j];
-            list[j] = list[j - 1];
-            list[j - 1] = p;
-            if (!faults) continue;
-            enum eval_fault f = faults[j];
-            const struct expr *e = at[j];
-            faults[j] = faults[j - 1];
-            at[j] = at[j - 1];
-            faults[j - 1] = f;
-            at[j - 1] = e;
+    char tmp[sizeof(struct failure)];
+    memcpy(tmp, a, n);
+    memcpy(a, b, n);
+    memcpy(b, tmp, n);
+}
+
+/* Sorts things that begin with a policy's index, in place: a few by insertion, many as a heap. */
+static void in_order(void *list, uint32_t n, size_t size)
+{
+    char *p = list;
+#define INDEX(i) (*(const uint32_t *)(const void *)(p + (i)*size))
+    if (n <= 16) {
+        for (uint32_t i = 1; i < n; i++)
+            for (uint32_t j = i; j > 0 && INDEX(j - 1) > INDEX(j); j--)
+                swap_bytes(p + (j - 1) * size, p + j * size, size);
+        return;
+    }
+    for (uint32_t start = n / 2, end = n; end > 1;) {
+        if (start)
+            start--;
+        else
+            swap_bytes(p + --end * size, p, size);
+        for (uint32_t root = start, child; (child = 2 * root + 1) < end; root = child) {
+            if (child + 1 < end && INDEX(child) < INDEX(child + 1)) child++;
+            if (INDEX(root) >= INDEX(child)) break;
+            swap_bytes(p + root * size, p + child * size, size);
         }
+    }
+#undef INDEX
 }
 
 static void prepare(struct run *r, struct decider *d, const struct entities *es, const struct policy_request *q)
 {
-    *r = (struct run){.c = d->compiled, .facts = {es, q->extra, &d->scratch}, .q = q};
+    *r = (struct run){.c = d->compiled, .facts = {.entities = es, .extra = q->extra, .scratch = &d->scratch}, .q = q};
     r->vars[VAR_PRINCIPAL] = value_entity(q->principal);
     r->vars[VAR_ACTION] = value_entity(q->action);
     r->vars[VAR_RESOURCE] = value_entity(q->resource);
     r->vars[VAR_CONTEXT] = q->context;
+    const struct uid *uids[] = {q->principal, q->action, q->resource};
+    const struct entity *found[3];
+    for (size_t i = 0; i < 3; i++) found[i] = facts_entity(&r->facts, uids[i]);
+    for (size_t i = 0; i < 3; i++) {
+        r->facts.known[i].uid = uids[i];
+        r->facts.known[i].entity = found[i];
+    }
 }
 
 enum err decide(struct decider *d, const struct entities *es, const struct policy_request *q, struct decision *out)
@@ -280,13 +320,15 @@ enum err decide(struct decider *d, const struct entities *es, const struct polic
     prepare(&t.run, d, es, q);
     probe_all(&t, q);
     if (t.out_of_memory) return ERR_LIMIT;
-    in_order(d->permits, t.permits_n, NULL, NULL);
-    in_order(d->forbids, t.forbids_n, NULL, NULL);
-    in_order(d->errors, d->errors_n, d->faults, d->fault_at);
     bool permit = t.forbids_n == 0 && t.permits_n > 0;
+    uint32_t *reasons = permit ? d->permits : d->forbids, n = permit ? t.permits_n : t.forbids_n;
+    in_order(reasons, n, sizeof *reasons);
+    in_order(d->failures, d->errors_n, sizeof *d->failures);
+    for (uint32_t i = 0; i < n; i++) d->reasons[i] = d->compiled->policies[reasons[i]].policy;
+    for (uint32_t i = 0; i < d->errors_n; i++) d->errors[i] = d->compiled->policies[d->failures[i].policy].policy;
     *out = (struct decision){.effect = permit ? EFFECT_PERMIT : EFFECT_DENY,
-                             .reasons = permit ? d->permits : d->forbids,
-                             .reasons_n = permit ? t.permits_n : t.forbids_n,
+                             .reasons = d->reasons,
+                             .reasons_n = n,
                              .errors = d->errors,
                              .errors_n = d->errors_n};
     return ERR_OK;
@@ -306,7 +348,7 @@ enum eval_fault evaluate_expr(const struct expr *e, const struct entities *es, c
                               struct arena *mem, struct value *out, const struct expr **fault_at)
 {
     struct value args[3];
-    struct facts facts = {es, q->extra, mem};
+    struct facts facts = {.entities = es, .extra = q->extra, .scratch = mem};
     enum eval_fault f = EVAL_FAULT_NONE;
     *fault_at = e;
     if (e->kind == EXPR_LITERAL) {

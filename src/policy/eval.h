@@ -17,14 +17,21 @@ struct policy_request {
     const struct entities *extra; /* what this request alone knows; may be NULL */
 };
 
+/* A policy that could not be computed: why, and at which expression. */
+struct failure {
+    uint32_t policy; /* its index */
+    enum eval_fault fault;
+    const struct expr *at;
+};
+
 struct decider {
     const struct compiled *compiled;
     struct arena scratch;
     char *room;
-    uint32_t *seen, generation; /* by policy: judged in this decision */
-    const struct policy **permits, **forbids, **errors;
-    enum eval_fault *faults;      /* by error */
-    const struct expr **fault_at; /* by error: the expression that failed */
+    uint32_t *seen, generation;              /* by policy: judged in this decision */
+    uint32_t *permits, *forbids;             /* indices of what matched */
+    struct failure *failures;                /* of the last decision, as its errors */
+    const struct policy **reasons, **errors; /* what the decision shows */
     uint32_t errors_n;
     uint32_t judged; /* policies whose scope was looked at, for measuring */
 };

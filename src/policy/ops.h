@@ -23,6 +23,10 @@ struct facts {
     const struct entities *entities; /* may be NULL */
     const struct entities *extra;    /* looked at first; may be NULL: what one request brings along */
     struct arena *scratch;
+    struct {
+        const struct uid *uid;
+        const struct entity *entity;
+    } known[3]; /* looked up once: the request's principal, action and resource */
 };
 
 /* Any operator with one or two operands that are values, ATTR, HAS, LIKE and IS with their names, CALL, SET and
