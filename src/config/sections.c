@@ -363,5 +363,4 @@ void end_action(struct reader *r, const struct yaml *v, void *elem)
         read_complain_key(r, "public", accept, "a public action looks at no credential",
                           "has both `public: true` and `accept`");
     if (!a->is_public && !accept) a->accept = ACCEPT_TOKEN;
-    if (a->is_public) a->accept = 0;
 }
