@@ -154,6 +154,11 @@ static bool read_head(struct h1_client *c)
         e = h1_parse_response(str_make(c->in + c->from, c->to - c->from), &c->scan, &c->env->io->limits, c->method,
                               &s->response, &head, &fault);
     if (e == ERR_AGAIN) {
+        if (c->from) { /* interim heads lay before it: their room is free again */
+            memmove(c->in, c->in + c->from, c->to - c->from);
+            c->to -= c->from;
+            c->from = 0;
+        }
         e = fill(c);
         if (e == ERR_OK) return true;
         if (e != ERR_AGAIN) broke(c);
