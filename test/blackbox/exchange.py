@@ -365,6 +365,19 @@ def expect():
         check(c.rest().startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")), "an interim response to HTTP/1.0")
 
 
+@port.test("bodies where few expect them: GET, DELETE and HEAD with one, POST without")
+def odd_bodies():
+    s = shop()
+    with s.client() as c:
+        for method in ("GET", "DELETE", "OPTIONS", "HEAD", "PATCH"):
+            reply = c.ask(method, "/public/x", body=b"hello")
+            equal(reply.status, 200, "status of " + method)
+            equal((s.upstream.last().method, s.upstream.last().body), (method, b"hello"), "what arrived by " + method)
+        for method in ("POST", "PUT"):
+            equal(c.ask(method, "/public/x").status, 200, "status of %s without a body" % method)
+            equal(s.upstream.last().get("content-length"), "0", "Content-Length of %s without a body" % method)
+
+
 @port.test("chunked requests: empty, of many small chunks, upper-case sizes, leading zeros in bounds")
 def chunked_up():
     s = shop()

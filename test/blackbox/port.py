@@ -310,7 +310,7 @@ class Gateway:
     ports; files are more files for that folder. wait: until it is ready (True), until it is alive ("live"), not (False)."""
     alive = []
 
-    def __init__(self, config, files=None, wait=True, env=None):
+    def __init__(self, config, files=None, wait=True, env=None, command=("run",)):
         self.dir = folder()
         self.config = dict(config)
         self.config.setdefault("sallyport", 1)
@@ -332,7 +332,7 @@ class Gateway:
             self.write(name, content)
         self.write_config()
         self.env = dict(os.environ, **(env or {}))
-        self.process = Process([binary(), "run", "--config", self.path], cwd=self.dir, env=self.env)
+        self.process = Process([binary(), *command, "--config", self.path], cwd=self.dir, env=self.env)
         Gateway.alive.append(self)
         if wait:
             self.wait_ready(path="/livez" if wait == "live" else "/readyz")

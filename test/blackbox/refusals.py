@@ -150,6 +150,28 @@ def socket_found():
     equal(port.cli("why", ident, env=bare, cwd=home)[0], 0, "./.sallyport/cli.sock")
 
 
+@port.test("another local user is not the operator")
+def other_user():
+    s = shop()
+    if os.getuid() != 0:
+        raise port.Skip("only root can become somebody else")
+    os.chmod(s.gateway.dir, 0o755)
+    os.chmod(os.path.dirname(port.binary()), 0o755)
+    socket_path = os.path.join(s.gateway.data, "cli.sock")
+    script = "import socket; socket.socket(socket.AF_UNIX).connect(%r)" % socket_path
+    for opened in (False, True):
+        if opened:  # even if somebody opens the folder and the socket: the kernel says who is calling
+            os.chmod(s.gateway.data, 0o755)
+            os.chmod(socket_path, 0o666)
+            script += "; s = socket.socket(socket.AF_UNIX); s.connect(%r); s.settimeout(3)" % socket_path
+            script += "; s.send(b'GET /v1/status HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'); print(s.recv(4096))"
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", script],
+                              capture_output=True, text=True)
+        check(b"generation" not in done.stdout.encode(), "it was answered: %s" % done.stdout)
+        if not opened:
+            check("PermissionError" in done.stderr, "it could connect: %s" % done.stderr)
+
+
 @port.test("tap shows what happens, tap --deny only what is refused")
 def tap():
     s = shop()

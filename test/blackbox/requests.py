@@ -526,6 +526,17 @@ def claims_inject():
             equal(unquote(value), sub, "decoded X-User-ID")
 
 
+@port.test("methods: TRACE and CONNECT reach nobody, nor do other cases of the known ones")
+def methods():
+    s = shop()
+    for method in ("TRACE", "CONNECT", "get", "Get", "G", "GETS"):
+        reply = port.fetch(s.port, "/public/x", method=method)
+        check(400 <= reply.status < 600, "%s: status %d" % (method, reply.status))
+        equal(s.upstream.count(), 0, "requests upstream after " + method)
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"):
+        equal(port.fetch(s.port, "/public/x", method=method).status, 200, "status of " + method)
+
+
 # --- upgrades -------------------------------------------------------------------------------------------------------------------
 
 upgrades = [

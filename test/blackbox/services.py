@@ -142,6 +142,32 @@ def interim():
         equal(c.reply(interim=got).body, b"done", "a 100 that nobody asked for")
 
 
+@port.test("a flood of interim responses does not put off the deadline")
+def interim_flood():
+    def answer(seen, client):
+        try:
+            end = time.monotonic() + 6
+            while time.monotonic() < end:
+                client.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" * 50)
+                time.sleep(0.005)
+        except OSError:
+            pass
+        return False
+    with with_answer(answer, lambda c: c.update(timeouts={"response": "1s"})) as s:
+        before = s.gateway.process.status("VmRSS")
+        for reads in (True, False):
+            with s.client() as c:
+                c.send("GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+                began = time.monotonic()
+                if reads:
+                    equal(c.reply().status, 504, "final status")
+                else:
+                    port.eventually(lambda: s.upstream.open_now == 0, "the service is cut off", 4)
+                check(time.monotonic() - began < 3, "it took %.1f s" % (time.monotonic() - began))
+        grown = s.gateway.process.status("VmHWM") - before
+        check(grown < port.memory(4096), "memory grew by %d kB" % grown)
+
+
 @port.test("response fields: hop-by-hop ones stay, the rest passes in order")
 def response_fields():
     def answer(seen, client):

@@ -5,6 +5,7 @@ A refused token is 401 with a challenge, and nothing of the request reaches the 
 """
 
 import json
+import os
 import time
 
 import port
@@ -229,16 +230,17 @@ def key_forms():
 # --- who may vouch for whom ----------------------------------------------------------------------------------------------------
 
 class TwoProducts:
-    """Products A and B with a key each; issuers of A, of B, of both, of none; another that may assert only `guest`."""
+    """Products A and B with a key each; issuers of A, of B, of both, of neither, of B and a third; another that may
+    assert only `guest`."""
 
     def __init__(self):
         self.a, self.b = Key("a"), Key("b")
-        self.issuers = {name: Issuer("https://%s.test" % name) for name in ("ia", "ib", "iboth", "inone", "iguest")}
+        self.issuers = {name: Issuer("https://%s.test" % name) for name in ("ia", "ib", "iboth", "inone", "iguest", "iother")}
 
         def change(c):
             c["products"] = {"a": {"keys": [self.a.entry], "may": ["user"]}, "b": {"keys": [self.b.entry], "may": ["user"]},
                              "idle": {"keys": [], "may": []}}
-            vouch = {"ia": ["a"], "ib": ["b"], "iboth": ["a", "b"], "inone": ["idle"], "iguest": ["a"]}
+            vouch = {"ia": ["a"], "ib": ["b"], "iboth": ["a", "b"], "inone": ["idle"], "iguest": ["a"], "iother": ["b", "idle"]}
             c["issuers"] = {name: issuer.config(name + ".jwks", products=vouch[name],
                                                 roles=["guest"] if name == "iguest" else ["user"],
                                                 default=True if name == "ia" else None, permissions=[])
@@ -262,7 +264,8 @@ def two():
 
 cross = [(name + " with the key of " + product, name, product, status) for name, product, status in (
     ("ia", "a", 200), ("ia", "b", 401), ("ib", "a", 401), ("ib", "b", 200), ("iboth", "a", 200), ("iboth", "b", 200),
-    ("inone", "a", 401), ("inone", "b", 401), ("iguest", "a", 403), ("iguest", "b", 401))]
+    ("inone", "a", 401), ("inone", "b", 401), ("iguest", "a", 403), ("iguest", "b", 401),
+    ("iother", "a", 401), ("iother", "b", 200))]
 
 
 @port.cases("product and issuer", cross)
@@ -362,16 +365,43 @@ def claim_paths():
         check("openid" not in (s.upstream.last().get("x-user-permissions") or ""), "a permission the issuer may not assert")
 
 
+@port.test("gateway --product: no key, route or issuer of another product is known to it")
+def one_product():
+    other, theirs = Key("other"), Issuer("https://theirs.test")
+
+    def change(c):
+        c["products"]["other"] = {"keys": [other.entry], "may": ["theirs", "user"]}
+        c["issuers"]["theirs"] = theirs.config("theirs.jwks", products=["other"], roles=["user"])
+        c["actions"]["theirs"] = {"match": "GET /theirs", "to": "app"}
+        c["roles"]["user"] = ["user", "theirs"]
+    with Shop(change=change, files={"theirs.jwks": theirs.jwks()}, command=("gateway", "--product", "shop")) as s:
+        def status(path, key, issuer):
+            return port.fetch(s.port, path, [("apikey", key.text), bearer(issuer.mint(roles=["user"]))]).status
+        equal(status("/user/x", s.key, s.issuer), 200, "the product's own")
+        equal(status("/user/x", other, theirs), 401, "another product's key and token")
+        equal(status("/user/x", s.key, theirs), 401, "another product's token")
+        equal(status("/theirs", s.key, s.issuer), 404, "another product's route")
+        equal(s.upstream.count(), 1, "requests upstream")
+    code, _, err = port.cli("gateway", "--product", "nobody", "--config", s.gateway.path)
+    equal(code, 78, "exit code for a product that is not there (%s)" % err)
+
+
 @port.test("HS256 only for an issuer declared so, its secret from a file, the environment, or a command")
 def shared_secret():
     secret = "a shared secret of at least thirty-two bytes, in ASCII"
     issuer = Issuer("https://hs.test", keys=[SigningKey("HS256", secret=secret.encode())])
-    for provider in ({"file": "secret"}, {"env": "HS_SECRET"}, {"command": ["/bin/printf", "%s", secret]}):
+    credentials = port.folder()
+    with open(credentials + "/hs", "w") as out:
+        out.write(secret)
+    os.chmod(credentials + "/hs", 0o600)
+    for provider in ({"file": "secret"}, {"env": "HS_SECRET"}, {"credential": "hs"},
+                     {"command": ["/bin/printf", "%s", secret]}):
         def change(c, provider=provider):
             entry = issuer.config("none", products=["shop"], roles=["user"])
             entry.pop("keys")
             c["issuers"]["hs"] = dict(entry, secret=provider)
-        with Shop(change=change, files={"secret": secret}, env={"HS_SECRET": secret}) as s:
+        with Shop(change=change, files={"secret": secret}, env={"HS_SECRET": secret,
+                                                                          "CREDENTIALS_DIRECTORY": credentials}) as s:
             def status(**more):
                 return port.fetch(s.port, "/user/x", [("apikey", s.key.text), bearer(issuer.mint(roles=["user"], **more))]).status
             equal(status(), 200, "status with the secret by %s" % list(provider))
