@@ -20,7 +20,8 @@ static const struct expr *node(struct parser *p, enum expr_kind kind, const stru
                                const struct expr *c, uint32_t at)
 {
     bool deep = false;
-    return made(p, expr_make(p->mem, kind, a, b, c, at, parser_end(p), &deep), deep, at);
+    const struct expr *e = expr_make(p->mem, kind, a, b, c, at, parser_end(p), &deep);
+    return made(p, e, deep, at);
 }
 
 static const struct expr *literal(struct parser *p, struct value v, uint32_t at)
