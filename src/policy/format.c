@@ -219,18 +219,26 @@ static void indent(struct buf *out, int32_t n)
     for (int32_t i = 0; i < n; i++) buf_putc(out, ' ');
 }
 
+/* Whether token i begins the first line behind a policy: all that stands between is a comment on its last line. */
+static bool behind_policy(const struct layout *l, uint32_t i)
+{
+    if (is(l, i, TOKEN_COMMENT) && !l->t.list[i].newline) return false;
+    while (i > 0 && is(l, i - 1, TOKEN_COMMENT) && !l->t.list[i - 1].newline) i--;
+    return i > 0 && is(l, i - 1, TOKEN_SEMICOLON);
+}
+
 static void emit(const struct layout *l, struct buf *out)
 {
     int32_t at = 0;
     for (uint32_t i = 0; i < l->t.n; i++) {
         const struct token *k = &l->t.list[i];
         bool own_line = is(l, i, TOKEN_COMMENT) && k->newline, after_comment = i && is(l, i - 1, TOKEN_COMMENT);
-        bool first = i == 0, top = !first && is(l, i - 1, TOKEN_SEMICOLON) && !(is(l, i, TOKEN_COMMENT) && !k->newline);
+        bool first = i == 0, top = !first && behind_policy(l, i);
         if (l->before[i] != NO_BREAK) at = l->before[i];
         if (first) {
         } else if (top || (after_comment && at == 0 && k->blank_line && l->before[i] == 0)) {
             at = 0;
-            buf_puts(out, top && !is(l, i, TOKEN_COMMENT) ? "\n\n" : k->blank_line || top ? "\n\n" : "\n");
+            buf_puts(out, "\n\n");
         } else if (is(l, i, TOKEN_COMMENT) && !k->newline) {
             buf_putc(out, ' ');
         } else if (l->before[i] != NO_BREAK || own_line || after_comment) {

@@ -10,6 +10,7 @@
 #include "policy/value.h"
 
 #define TYPE_DEPTH_MAX 128
+#define TYPE_SIZE_MAX  65536 /* parts of one type, those of named types counted at each use */
 
 enum type_kind {
     TYPE_NEVER = 0, /* no value has it; what an empty choice yields */
@@ -36,6 +37,7 @@ struct type {
     uint8_t kind;
     uint8_t ext;
     uint32_t n;
+    uint32_t size; /* itself and all its parts */
     str name;
     const struct type *element;
     const struct type_attr *attrs;

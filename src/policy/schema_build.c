@@ -65,7 +65,7 @@ static const struct type *entity_ref(struct builder *b, str name)
 
 static const struct type *resolve_common(struct builder *b, struct raw_common *c, unsigned depth)
 {
-    if (c->resolved) return c->resolved;
+    if (c->resolved || c->failed) return c->resolved;
     if (c->busy) {
         mistake(b->m, POLICY_FAULT_CYCLE, c->at, c->end, STR_NONE, "the type %.*s contains itself", STR_ARG(c->name));
         return NULL;
@@ -73,6 +73,7 @@ static const struct type *resolve_common(struct builder *b, struct raw_common *c
     c->busy = true;
     c->resolved = resolve(b, c->space, c->type, depth + 1);
     c->busy = false;
+    c->failed = !c->resolved;
     return c->resolved;
 }
 
@@ -130,6 +131,20 @@ static int by_name(const void *a, const void *b)
     return str_cmp(((const struct type_attr *)a)->name, ((const struct type_attr *)b)->name);
 }
 
+/* A record of two of a type, of which a record has two, of which …: small to write, too large to look at. */
+static bool sized(struct builder *b, struct type *t, const struct raw_type *raw)
+{
+    uint64_t size = 1;
+    if (t->kind == TYPE_SET) size += t->element->size + 1;
+    for (uint32_t i = 0; i < t->n; i++) size += t->attrs[i].type->size + 1;
+    if (size > TYPE_SIZE_MAX) {
+        mistake(b->m, POLICY_FAULT_LIMIT, raw->at, raw->end, STR_NONE, "a type of more than %d parts", TYPE_SIZE_MAX);
+        return false;
+    }
+    t->size = (uint32_t)size;
+    return true;
+}
+
 static const struct type *resolve_record(struct builder *b, str space, const struct raw_type *raw, unsigned depth)
 {
     struct type *t = arena_zalloc(b->mem, sizeof *t);
@@ -151,7 +166,7 @@ static const struct type *resolve_record(struct builder *b, str space, const str
     t->kind = TYPE_RECORD;
     t->n = n;
     t->attrs = attrs;
-    return ok ? t : NULL;
+    return ok && sized(b, t, raw) ? t : NULL;
 }
 
 static const struct type *resolve(struct builder *b, str space, const struct raw_type *raw, unsigned depth)
@@ -170,7 +185,7 @@ static const struct type *resolve(struct builder *b, str space, const struct raw
         if (!t) return (void)no_memory(b), NULL;
         t->kind = TYPE_SET;
         t->element = resolve(b, space, raw->element, depth + 1);
-        return t->element ? t : NULL;
+        return t->element && sized(b, t, raw) ? t : NULL;
     }
     }
     return NULL;

@@ -42,7 +42,8 @@ struct raw_common {
     str space, name;
     const struct raw_type *type;
     const struct type *resolved;
-    bool busy; /* being resolved: met again, it contains itself */
+    bool busy;   /* being resolved: met again, it contains itself */
+    bool failed; /* told already */
     uint32_t at, end;
     struct raw_common *next;
 };

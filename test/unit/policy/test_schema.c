@@ -296,6 +296,13 @@ static void deep_types_are_bounded(void **state)
     buf_puts(&b, "type T0 = Long; entity A = { a: T500 };");
     for (int i = 1; i <= 500; i++) buf_printf(&b, "type T%d = Set<T%d>;", i, i - 1);
     assert_err(schema_parse(buf_str(&b), &w.mem, &w.m, &w.schema), ERR_LIMIT);
+    world_free(&w);
+    /* and in breadth: each doubles the one before */
+    world_init(&w);
+    buf_clear(&b);
+    buf_puts(&b, "type T0 = Long; entity A = { a: T40 };");
+    for (int i = 1; i <= 40; i++) buf_printf(&b, "type T%d = {a: T%d, b: T%d};", i, i - 1, i - 1);
+    assert_err(schema_parse(buf_str(&b), &w.mem, &w.m, &w.schema), ERR_LIMIT);
     buf_free(&b);
     world_free(&w);
 }
