@@ -4,6 +4,7 @@
 #include "config/pattern.h"
 #include "config/read.h"
 #include "crypto/key.h"
+#include "identity/issuer.h"
 
 #include <stdio.h>
 
@@ -80,9 +81,12 @@ static const char *check_algorithm(const char *text, size_t n)
 
 static const char *check_claim(const char *text, size_t n)
 {
-    size_t dots = 0;
-    for (size_t i = 0; i < n; i++) dots += text[i] == '.';
-    return n <= 256 && dots < 8 ? NULL : "a claim of at most 256 bytes and 8 steps";
+    char room[512];
+    struct arena mem;
+    struct claim_path path;
+    arena_init(&mem, room, sizeof room, 0);
+    bool ok = n <= 256 && claim_path_parse(&mem, str_make(text, n), &path) == ERR_OK;
+    return ok ? NULL : "a claim of at most 256 bytes and 8 steps";
 }
 
 static const char *check_strip(const char *text, size_t n)
@@ -112,7 +116,7 @@ static const struct key_def limits_keys[] =
       .about = "The largest request head, all its fields together. At most `limits.buffer`.", .example = "head: 8kB"},
      {"target", SHAPE_SIZE, AT(struct config, limits.target), .min = 256, .max = 64 * KB, .standard = "`8kB`",
       .about = "The longest request target (path and query). At most `limits.head`.", .example = "target: 4kB"},
-     {"fields", SHAPE_NUMBER, AT(struct config, limits.fields), .min = 10, .max = 1000, .standard = "`100`",
+     {"fields", SHAPE_NUMBER, AT(struct config, limits.fields), .min = 10, .max = 256, .standard = "`100`",
       .about = "The most header fields of one message.", .example = "fields: 64"},
      {"body", SHAPE_SIZE64, AT(struct config, limits.body), .max = 1024 * GB, .standard = "`64MB`",
       .about = "The largest request body. An action may set its own with `body`.", .example = "body: 10MB"},

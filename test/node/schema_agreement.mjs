@@ -137,6 +137,10 @@ for (const text of ['', 'sallyport: 2', 'sallyport: "1"', '- 1', 'x']) {
   if (mine.ok || theirs.ok) report(false, 'version', JSON.stringify(text));
 }
 
+const printed = spawnSync(sallyport, ['lint', '--schema'], { encoding: 'utf8' });
+report(printed.status === 0 && printed.stdout === readFileSync(join(root, 'docs/sallyport.schema.json'), 'utf8'),
+  'lint --schema prints the published schema');
+
 // --- files that people copy ---
 
 const examples = readdirSync(join(root, 'examples/config')).filter((f) => f.endsWith('.yaml'));
