@@ -9,18 +9,23 @@
 
 struct paths {
     char v[400][96];
+    const struct json *schema[400]; /* of that key */
+    const struct json *parent[400]; /* the map it is in */
+    const struct key_def *def[400];
     size_t n;
 };
 
-static void add_path(struct paths *p, const char *path)
+static size_t add_path(struct paths *p, const char *path)
 {
     assert_true(p->n < ARRAY_LEN(p->v));
-    snprintf(p->v[p->n++], sizeof p->v[0], "%s", path);
+    snprintf(p->v[p->n], sizeof p->v[0], "%s", path);
+    return p->n++;
 }
 
 static void add_key(const char *path, const struct key_def *def, void *arg)
 {
-    if (def->shape != SHAPE_REFUSED) add_path(arg, path);
+    struct paths *p = arg;
+    if (def->shape != SHAPE_REFUSED) p->def[add_path(p, path)] = def;
 }
 
 static const struct json *deref(const struct json *root, const struct json *schema)
@@ -41,7 +46,9 @@ static void add_schema(struct paths *p, const struct json *root, const char *abo
     for (const struct json *c = properties ? properties->first : NULL; c; c = c->next) {
         char path[96];
         snprintf(path, sizeof path, "%s%s%.*s", above, *above ? "." : "", STR_ARG(c->name));
-        add_path(p, path);
+        size_t i = add_path(p, path);
+        p->schema[i] = deref(root, c);
+        p->parent[i] = schema;
         add_schema(p, root, path, c);
     }
     if (items) add_schema(p, root, above, items); /* products.*.keys: a list of maps */
@@ -53,11 +60,57 @@ static void add_schema(struct paths *p, const struct json *root, const char *abo
     }
 }
 
-static bool has(const struct paths *p, const char *path)
+static size_t place_of(const struct paths *p, const char *path)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->v[i], path) == 0) return true;
+        if (strcmp(p->v[i], path) == 0) return i;
+    return SIZE_MAX;
+}
+
+/* --- what the two say of one key --- */
+
+static uint64_t number_of(const struct json *schema, const char *name)
+{
+    int64_t n;
+    if (!json_get(schema, str_of(name))) return 0;
+    assert_err(json_int(json_get(schema, str_of(name)), &n), ERR_OK);
+    return (uint64_t)n;
+}
+
+static bool has_text(const struct json *list, const char *text)
+{
+    for (const struct json *c = list ? list->first : NULL; c; c = c->next)
+        if (str_eq(json_text(c), str_of(text))) return true;
     return false;
+}
+
+static void compare_choices(const char *path, const struct json *list, const char *const *choices)
+{
+    uint32_t n = 0;
+    for (; choices[n]; n++)
+        if (!has_text(list, choices[n])) fail_msg("%s: the schema has no '%s'", path, choices[n]);
+    if (!list || list->count != n) fail_msg("%s: the schema has other choices", path);
+}
+
+static void compare_key(const char *path, const struct key_def *def, const struct json *root, const struct json *schema,
+                        const struct json *parent)
+{
+    const struct json *any = json_get(schema, STR("anyOf"));
+    const struct json *first = any ? deref(root, any->first) : NULL; /* one; the second is a list of them */
+    if (has_text(json_get(parent, STR("required")), def->name) != def->required) fail_msg("%s: required", path);
+    if (def->shape == SHAPE_SIZE || def->shape == SHAPE_SIZE64) schema = first;
+    if (def->shape == SHAPE_NUMBER || def->shape == SHAPE_SIZE || def->shape == SHAPE_SIZE64) {
+        if (number_of(schema, "minimum") != def->min || number_of(schema, "maximum") != def->max)
+            fail_msg("%s: other bounds", path);
+    }
+    if (def->shape == SHAPE_CHOICE) compare_choices(path, json_get(schema, STR("enum")), def->choices);
+    if (def->shape == SHAPE_MASK) compare_choices(path, json_get(first, STR("enum")), def->choices);
+    if (def->shape == SHAPE_LIST && !def->nullable && any) {
+        const struct json *list = any->first->next;
+        if (number_of(list, "minItems") != def->min || number_of(list, "maxItems") != def->max)
+            fail_msg("%s: other bounds of the list", path);
+    }
+    if (def->shape == SHAPE_NAMED && number_of(schema, "maxProperties") != def->map->max) fail_msg("%s: bound", path);
 }
 
 static void schema_and_checker_know_the_same_keys(void **state)
@@ -72,10 +125,15 @@ static void schema_and_checker_know_the_same_keys(void **state)
                ERR_OK);
     config_keys_each(add_key, &keys);
     add_schema(&schema, root, "", root);
-    for (size_t i = 0; i < keys.n; i++)
-        if (!has(&schema, keys.v[i])) fail_msg("the schema does not know %s", keys.v[i]);
+    for (size_t i = 0; i < keys.n; i++) {
+        size_t at = place_of(&schema, keys.v[i]);
+        if (at == SIZE_MAX)
+            fail_msg("the schema does not know %s", keys.v[i]);
+        else
+            compare_key(keys.v[i], keys.def[i], root, schema.schema[at], schema.parent[at]);
+    }
     for (size_t i = 0; i < schema.n; i++)
-        if (!has(&keys, schema.v[i])) fail_msg("the checker does not know %s", schema.v[i]);
+        if (place_of(&keys, schema.v[i]) == SIZE_MAX) fail_msg("the checker does not know %s", schema.v[i]);
     assert_true(keys.n > 70);
     arena_reset(&mem);
 }
