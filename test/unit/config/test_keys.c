@@ -110,6 +110,9 @@ static void compare_key(const char *path, const struct key_def *def, const struc
         if (number_of(list, "minItems") != def->min || number_of(list, "maxItems") != def->max)
             fail_msg("%s: other bounds of the list", path);
     }
+    const struct json *custom = any ? any->first->next : schema;
+    if (def->shape == SHAPE_CUSTOM && def->max && number_of(custom, "maxItems") != def->max)
+        fail_msg("%s: other bound of the list", path);
     if (def->shape == SHAPE_NAMED && number_of(schema, "maxProperties") != def->map->max) fail_msg("%s: bound", path);
 }
 
