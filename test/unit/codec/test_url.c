@@ -21,6 +21,7 @@ static const struct {
     {"canonical already", S("/%3A%20%23%3F%C3%A9%E2%82%AC%F0%9F%98%80"), "/%3A%20%23%3F%C3%A9%E2%82%AC%F0%9F%98%80", 0},
     {"canonical, a letter behind the escape", S("/%C3%A9b/%3Af"), "/%C3%A9b/%3Af", 0},
     {"a dot that is decoded inside", S("/a%2eb"), "/a.b", 0},
+    {"the first character that is no control", S("/%C2%A0"), "/%C2%A0", 0},
     {"a percent sign", S("/100%25/x"), "/100%25/x", 0},
     {"a percent sign and one digit", S("/%254"), "/%254", 0},
     {"two percent signs", S("/%25%25"), "/%25%25", 0},
@@ -53,6 +54,7 @@ static const struct {
     {"encoded LF", S("/a%0a"), NULL, PATH_FAULT_ENCODED},
     {"encoded unit separator", S("/a%1F"), NULL, PATH_FAULT_ENCODED},
     {"encoded DEL", S("/a%7f"), NULL, PATH_FAULT_ENCODED},
+    {"the last control", S("/a%c2%9f"), NULL, PATH_FAULT_ENCODED},
     {"encoded C1", S("/a%c2%85"), NULL, PATH_FAULT_ENCODED},
     {"backslash", S("/a\\b"), NULL, PATH_FAULT_BYTE},
     {"backslashes and dots", S("/..\\..\\x"), NULL, PATH_FAULT_BYTE},
@@ -313,6 +315,7 @@ static void urls_are_read_strictly(void **state)
         {"http://a/%zz", URL_FAULT_PATH},
         {"http://a/\xc3\xa9", URL_FAULT_PATH},
         {"http://a/\r\nX: y", URL_FAULT_PATH},
+        {"http://a/%20\"", URL_FAULT_PATH},
         {"http://a/?\"", URL_FAULT_PATH},
     };
     struct url u;

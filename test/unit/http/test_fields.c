@@ -172,6 +172,7 @@ static void fields_are_found_appended_and_dropped(void **state)
     assert_err(fields_append(&f, FIELD_X_USER_ID, STR_NONE, STR("alice")), ERR_OK);
     v[0].twin = false;
     assert_ptr_equal(fields_get(&f, FIELD_X_USER_ID), &v[0]);
+    assert_int_equal(fields_count(&f, FIELD_X_USER_ID), 2);
     v[0].twin = true;
     assert_str(v[1].name, STR("X-User-ID"));
     assert_str(fields_get(&f, FIELD_X_USER_ID)->value, STR("alice"));

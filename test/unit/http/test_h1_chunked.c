@@ -129,6 +129,26 @@ static void bodies_are_decoded_however_they_arrive(void **state)
     d.copy = NULL;
 }
 
+static void only_hex_digits_make_a_size(void **state)
+{
+    (void)state;
+    for (int b = 0; b < 256; b++) {
+        struct h1_chunked c = {0};
+        size_t used;
+        str data;
+        bool end;
+        enum http_fault fault;
+        char text[] = {(char)b, '\r'};
+        enum err e = h1_chunked_decode(&c, str_make(text, 2), &h1_limits_default, &used, &data, &end, NULL, &fault);
+        int v = b >= '0' && b <= '9'   ? b - '0'
+                : b >= 'a' && b <= 'f' ? b - 'a' + 10
+                : b >= 'A' && b <= 'F' ? b - 'A' + 10
+                                       : -1;
+        assert_err(e, v < 0 ? ERR_MALFORMED : ERR_OK);
+        if (v >= 0) assert_int_equal(c.left, v);
+    }
+}
+
 static void trailers_are_fields(void **state)
 {
     (void)state;
@@ -253,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_are_decoded_however_they_arrive),
+        cmocka_unit_test(only_hex_digits_make_a_size),
         cmocka_unit_test(trailers_are_fields),
         cmocka_unit_test(trailers_are_bounded),
         cmocka_unit_test(big_chunks_are_counted_not_kept),

@@ -82,6 +82,7 @@ static const struct {
     {"http/1.2", S("GET / HTTP/1.2\r\n" HOST "\r\n"), BAD, HTTP_FAULT_VERSION},
     {"http/0.9 named", S("GET / HTTP/0.9\r\n" HOST "\r\n"), BAD, HTTP_FAULT_VERSION},
     {"http/2.0", S("GET / HTTP/2.0\r\n" HOST "\r\n"), ERR_UNSUPPORTED, HTTP_FAULT_VERSION_MAJOR},
+    {"http/9.9", S("GET / HTTP/9.9\r\n" HOST "\r\n"), ERR_UNSUPPORTED, HTTP_FAULT_VERSION_MAJOR},
     {"http/2", S("GET / HTTP/2\r\n" HOST "\r\n"), BAD, HTTP_FAULT_VERSION},
     {"http/1.10", S("GET / HTTP/1.10\r\n" HOST "\r\n"), BAD, HTTP_FAULT_VERSION},
     {"http/01.1", S("GET / HTTP/01.1\r\n" HOST "\r\n"), BAD, HTTP_FAULT_VERSION},

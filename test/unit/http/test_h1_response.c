@@ -73,6 +73,8 @@ static const struct {
     {"NUL in the reason", S("HTTP/1.1 200 O\0K\r\n\r\n"), BAD, HTTP_FAULT_STATUS_LINE},
     {"CR in the reason", S("HTTP/1.1 200 O\rK\r\n\r\n"), BAD, HTTP_FAULT_LINE_END},
     {"line ends in LF", S("HTTP/1.1 200 OK\n\r\n\r\n"), BAD, HTTP_FAULT_LINE_END},
+    {"LF for a blank", S("HTTP/1.1\n200 OK\r\n\r\n"), BAD, HTTP_FAULT_LINE_END},
+    {"LF for a digit", S("HTTP/1.1 20\nOK\r\n\r\n"), BAD, HTTP_FAULT_LINE_END},
     {"no reason and LF", S("HTTP/1.1 200\n\r\n\r\n"), BAD, HTTP_FAULT_LINE_END},
     {"fold", S(OK "A: b\r\n c\r\n\r\n"), BAD, HTTP_FAULT_FOLD},
     {"blank before the colon", S(OK "A : b\r\n\r\n"), BAD, HTTP_FAULT_FIELD_NAME},
