@@ -18,7 +18,7 @@ const option = (name, otherwise) => {
 };
 const dump = option('--dump', `${process.env.BUILD}/test/blackbox/h1_dump`);
 let seed = Number(option('--seed', 20240131)) | 0;
-const count = Number(option('--count', 40000));
+const count = Number(option('--count', 25000));
 
 // --- seeded streams ---
 
