@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# test: alone
 """`./do run` with what is built already: both samples and the gateway come up, every command it prints works when
 pasted, and everything ends with it."""
 
