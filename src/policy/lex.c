@@ -128,6 +128,7 @@ static size_t skip(str s, bool keep_comments, unsigned *lines)
 enum err lex(str text, uint32_t max_bytes, unsigned flags, struct arena *mem, struct mistakes *m, struct tokens *out)
 {
     struct growing g = {0};
+    if (!text.p) text = STR("");
     if (text.n > max_bytes) {
         mistake(m, POLICY_FAULT_LIMIT, 0, 0, STR_NONE, "longer than %u bytes", max_bytes);
         return ERR_LIMIT;

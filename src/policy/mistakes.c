@@ -95,7 +95,7 @@ static void print_place(const struct mistake *x, str file, str text, struct buf 
             line++;
             begin = i + 1;
         }
-    size_t end = begin;
+    size_t end = at; /* the place is always shown, whatever ends lines before it */
     while (end < text.n && text.p[end] != '\n' && text.p[end] != '\r') end++;
     size_t column = 1;
     for (size_t i = begin; i < at; i++) column += ((unsigned char)text.p[i] & 0xc0) != 0x80;

@@ -124,8 +124,8 @@ static void reads_by_type(void **state)
         value_print(&a->attrs[i].value, &b);
         buf_putc(&b, ' ');
     }
-    assert_str(buf_str(&b), STR("age=-9223372036854775808 boss=User::\"b\" in={x: decimal(\"1.5000\")} "
-                                "ip=ip(\"10.0.0.1/32\") tags=[\"x\"] "));
+    assert_str(buf_str(&b), STR("age=-9223372036854775808 boss=User::\"b\" ip=ip(\"10.0.0.1/32\") "
+                                "rec={x: decimal(\"1.5000\")} tags=[\"x\"] "));
     assert_true(entity_is_in(a, world_uid(&w, "Group::\"h\"")));
     assert_false(entity_is_in(a, world_uid(&w, "Group::\"i\"")));
     assert_null(entities_find(&w.es, world_uid(&w, "Group::\"h\""))); /* only named */

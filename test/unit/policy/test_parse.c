@@ -207,6 +207,25 @@ static void tells_all_mistakes(void **state)
     world_free(&w);
 }
 
+/* A bare carriage return once ended the line before the place that was to be shown. */
+static void shows_places_behind_a_carriage_return(void **state)
+{
+    (void)state;
+    struct world w;
+    struct buf b;
+    char text[400];
+    world_init(&w);
+    memset(text, ' ', sizeof text);
+    text[10] = '\r';
+    text[399] = '#';
+    assert_err(policies_parse(str_make(text, sizeof text), 0, &w.mem, &w.m, &w.set), ERR_MALFORMED);
+    buf_init(&b, 65536);
+    mistakes_print(&w.m, STR("p"), str_make(text, sizeof text), &b);
+    assert_true(str_has(buf_str(&b), '#'));
+    buf_free(&b);
+    world_free(&w);
+}
+
 static void nested(struct buf *b, const char *open, const char *close, unsigned n)
 {
     buf_puts(b, P "when { ");
@@ -298,9 +317,16 @@ static void links_templates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses),         cmocka_unit_test(prints_what_it_read), cmocka_unit_test(reads_policies),
-        cmocka_unit_test(ids_must_differ), cmocka_unit_test(tells_all_mistakes),  cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(every_prefix),    cmocka_unit_test(every_allocation),    cmocka_unit_test(links_templates),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(prints_what_it_read),
+        cmocka_unit_test(reads_policies),
+        cmocka_unit_test(ids_must_differ),
+        cmocka_unit_test(tells_all_mistakes),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(every_prefix),
+        cmocka_unit_test(every_allocation),
+        cmocka_unit_test(shows_places_behind_a_carriage_return),
+        cmocka_unit_test(links_templates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
