@@ -121,11 +121,26 @@ static void compile_services(struct compile *k)
 
 /* --- actions and routes --- */
 
+/* "GET /a, POST /b/{id}": for people. */
+static str match_text(struct compile *k, const struct config_list *matches)
+{
+    str text = STR("");
+    for (uint32_t i = 0; i < matches->n; i++) {
+        text = arena_printf(&k->s->mem, "%.*s%s%.*s", STR_ARG(text), i ? ", " : "", STR_ARG(matches->v[i].s));
+        if (!text.p) {
+            k->d->lost = true;
+            return STR("");
+        }
+    }
+    return text;
+}
+
 static void explicit_action(struct compile *k, const struct config_action *from, struct snapshot_action *to)
 {
     const struct snapshot_service *service = snapshot_service(k->s, from->to.s);
     if (service) to->service = service->index;
     to->name = keep(k, from->name);
+    to->match = match_text(k, &from->matches);
     to->is_public = from->is_public;
     to->accept = from->accept;
     to->strip = keep(k, from->strip.s);
@@ -136,10 +151,12 @@ static void explicit_action(struct compile *k, const struct config_action *from,
 static void implicit_action(struct compile *k, const struct config_service *from, uint32_t service,
                             struct snapshot_action *to)
 {
-    char name[64 + 16], strip[64 + 2];
+    char name[64 + 16], strip[64 + 2], match[64 + 16];
     snprintf(name, sizeof name, "%.*s:invoke", STR_ARG(from->name));
+    snprintf(match, sizeof match, "* /%.*s/{rest*}", STR_ARG(from->name));
     snprintf(strip, sizeof strip, "/%.*s", STR_ARG(from->name));
     *to = (struct snapshot_action){.name = keep(k, str_of(name)),
+                                   .match = keep(k, str_of(match)),
                                    .service = service,
                                    .implicit = true,
                                    .accept = ACCEPT_TOKEN,

@@ -43,7 +43,8 @@ struct snapshot_service {
 };
 
 struct snapshot_action {
-    str name; /* "viewOrder", "business:invoke" */
+    str name;  /* "viewOrder", "business:invoke" */
+    str match; /* "GET /orders/{id}", for people; separated by ", " */
     uint32_t index;
     uint32_t service;
     bool is_public;

@@ -164,7 +164,8 @@ static bool facts(void *ctx, str action, struct arena *mem, struct control_facts
     if (!a) return false;
     struct action_facts f = {0};
     facts_of(g->snap, a, mem, &f);
-    *out = (struct control_facts){.accept = accepted(a),
+    *out = (struct control_facts){.match = a->match,
+                                  .accept = accepted(a),
                                   .service = g->snap->services[a->service].name,
                                   .roles = f.roles,
                                   .permissions = f.permissions,
@@ -205,8 +206,6 @@ static void reload(void *ctx, struct control_reply *reply)
         buf_init(&json, 1 << 20);
         diags_print(&d, &text);
         diags_print_json(&d, &json);
-        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
-                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
         control_reload_done(reply, &(struct control_reload){.generation = g->snap->generation,
                                                             .text = buf_str(&text),
                                                             .findings = buf_str(&json)});
