@@ -1,4 +1,5 @@
-/* What the Cedar engine costs: decisions a second of a core at 1 to 10,000 policies, loading them, loading a million entities.
+/* What the Cedar engine costs: decisions a second of a core at 1 to 10,000 policies, loading them, loading a million
+ * entities.
  *
  * policy_bench                      the figures, one line each
  * policy_bench --emit POLICIES      the policies, for another engine

@@ -122,6 +122,8 @@ static void refuses(void **state)
         {"no resource", "entity A; action a appliesTo { principal: A };", POLICY_FAULT_SYNTAX},
         {"empty principals", "entity A; action a appliesTo { principal: [], resource: A };", POLICY_FAULT_SYNTAX},
         {"member of an enumerated type", "entity E enum [\"a\"]; entity A in [E];", POLICY_FAULT_TYPE},
+        {"actions as principals", "entity A; action a appliesTo { principal: Action, resource: A };",
+         POLICY_FAULT_UNKNOWN},
         {"empty enumeration", "entity E enum [];", POLICY_FAULT_SYNTAX},
         {"no semicolon", "entity A", POLICY_FAULT_SYNTAX},
         {"namespace left open", "namespace N { entity A;", POLICY_FAULT_SYNTAX},
@@ -153,8 +155,8 @@ static void refuses_json(void **state)
          "{\"\": {\"entityTypes\": {}, \"actions\": {}, \"x\": 1}}",
          "{\"\": {\"entityTypes\": {\"A\": {\"shape\": {\"type\": \"Nope\"}}}, \"actions\": {}}}",
          "{\"\": {\"entityTypes\": {\"A\": {\"shape\": {\"type\": \"Set\"}}}, \"actions\": {}}}",
-         "{\"\": {\"entityTypes\": {\"A\": {\"shape\": {\"type\": \"Record\", \"attributes\": {}, "
-         "\"additionalAttributes\": true}}}, \"actions\": {}}}",
+         ("{\"\": {\"entityTypes\": {\"A\": {\"shape\": {\"type\": \"Record\", \"attributes\": {}, "
+          "\"additionalAttributes\": true}}}, \"actions\": {}}}"),
          "{\"\": {\"entityTypes\": {\"if\": {}}, \"actions\": {}}}",
          "{\"a b\": {\"entityTypes\": {}, \"actions\": {}}}",
          "{\"\": {\"entityTypes\": {}, \"actions\": {\"a\": {\"appliesTo\": {\"principalTypes\": []}}}}}"};
