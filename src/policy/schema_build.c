@@ -217,7 +217,11 @@ static const str *resolve_list(struct builder *b, str space, const struct raw_na
     if (!names) return (void)no_memory(b), NULL;
     for (const struct raw_name *x = list; x; x = x->next) {
         const struct type *t = resolve_name(b, space, x->path, true, x->at, x->end, 0);
-        if (t) names[kept++] = t->name;
+        /* actions have a type, but no place among principals, resources and parents */
+        if (t && !map_get(&b->entities, t->name))
+            unknown_type(b, t->name, x->at, x->end);
+        else if (t)
+            names[kept++] = t->name;
     }
     *out_n = kept;
     return names;
