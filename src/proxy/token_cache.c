@@ -103,10 +103,10 @@ static str put_principal(struct layout *l, str prefix, str sub)
 {
     char *from = l->at;
     if (prefix.n) {
-        l->at = header_value_encode(prefix, l->at);
+        l->at = principal_part_encode(prefix, l->at);
         *l->at++ = ':';
     }
-    l->at = header_value_encode(sub, l->at);
+    l->at = principal_part_encode(sub, l->at);
     return str_make(from, (size_t)(l->at - from));
 }
 
@@ -136,7 +136,7 @@ static struct token_entry *entry_make(str token, const struct claims *claims, co
     str prefix = snap->issuers[claims->issuer].issuer->prefix;
     size_t grantors = (size_t)claims->n_roles + claims->n_permissions;
     size_t room = sizeof(struct token_entry) + grantors * sizeof(uint16_t) + token.n + claims->product.n +
-                  header_value_encoded_len(prefix) + 1 + header_value_encoded_len(claims->sub) +
+                  principal_part_encoded_len(prefix) + 1 + principal_part_encoded_len(claims->sub) +
                   header_value_encoded_len(claims->client) + list_room(claims->roles, claims->n_roles) +
                   list_room(claims->permissions, claims->n_permissions);
     struct token_entry *e = malloc(room);
