@@ -11,6 +11,8 @@
 
 enum state { CONNECTING, READY, ASKING, ANSWERING, IDLE, CLOSED };
 
+#define TURN_MAX 32 /* receives and chunks of one connection in a turn: then the others have theirs */
+
 struct h1_client {
     struct watch watch;
     struct task task;
@@ -31,9 +33,11 @@ struct h1_client {
     uint32_t uses;
     enum method method;
     uint8_t state, framing;
+    uint8_t left; /* of TURN_MAX */
     bool readable, eof, keep, sent_all, chunked_up, body_done, want_in, want_out, any_byte;
 };
 
+static void drive(struct h1_client *c);
 static const struct client_stream_ops ops;
 
 void client_env_init(struct client_env *env, struct http_io *io, uint32_t max_conns)
@@ -74,6 +78,11 @@ static void buffer_give(struct h1_client *c)
 static void on_task(struct task *t)
 {
     struct h1_client *c = CONTAINER_OF(t, struct h1_client, task);
+    if (c->state != CLOSED) {
+        c->left = TURN_MAX;
+        drive(c);
+        return;
+    }
     c->env->n_open--;
     slab_give(&c->env->conns, c);
 }
@@ -114,10 +123,22 @@ static void broke(struct h1_client *c)
 
 /* --- reading --- */
 
+/* Whether the connection may go on in this turn; if not, its task does in the next. */
+static bool may_go_on(struct h1_client *c)
+{
+    if (LIKELY(c->left)) {
+        c->left--;
+        return true;
+    }
+    loop_defer(c->env->io->loop, &c->task);
+    return false;
+}
+
 static enum err fill(struct h1_client *c)
 {
     struct http_io *io = c->env->io;
     if (!c->readable) return ERR_AGAIN;
+    if (!may_go_on(c)) return ERR_AGAIN;
     if (!c->in) c->in = slab_take(&io->buffers);
     size_t room = c->in ? io->buffer_size - c->to : 0, got = 0;
     if (!room) return c->in ? ERR_LIMIT : ERR_NO_MEMORY;
@@ -179,9 +200,21 @@ static bool read_head(struct h1_client *c)
     return false;
 }
 
+static void drive(struct h1_client *c)
+{
+    if (c->state == ASKING && c->readable) {
+        while (read_head(c)) {
+        }
+    } else if (c->state == ANSWERING && c->want_in && (c->readable || c->from < c->to)) {
+        c->want_in = false;
+        c->stream->handler->on_readable(c->stream);
+    }
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct h1_client *c = CONTAINER_OF(w, struct h1_client, watch);
+    c->left = TURN_MAX;
     if (c->state == CONNECTING) {
         enum err e = net_connect_result(w->fd);
         if (e == ERR_OK && !(events & EPOLLOUT)) return;
@@ -208,13 +241,7 @@ static void on_event(struct watch *w, uint32_t events)
             c->stream->handler->on_writable(c->stream);
         }
     }
-    if (c->state == ASKING && c->readable) {
-        while (read_head(c)) {
-        }
-    } else if (c->state == ANSWERING && c->readable && c->want_in) {
-        c->want_in = false;
-        c->stream->handler->on_readable(c->stream);
-    }
+    drive(c);
 }
 
 enum err h1_client_open(struct client_env *env, const struct net_addr *to, void *pool,
@@ -344,6 +371,10 @@ static enum err want_body(struct h1_client *c)
 static enum err peek_chunked(struct h1_client *c, struct client_stream *s, str *data, bool *end)
 {
     while (!c->chunk.n && !c->body_done) {
+        if (c->from < c->to && !may_go_on(c)) {
+            c->want_in = true;
+            return ERR_AGAIN;
+        }
         size_t used = 0;
         enum http_fault fault;
         enum err e = h1_chunked_decode(&c->chunked, str_make(c->in + c->from, c->to - c->from), &c->env->io->limits,

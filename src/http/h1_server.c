@@ -3,7 +3,8 @@
  *   IDLE ──first byte──► HEAD ──whole head (read_head)──► BUSY ──stream_done──► IDLE (next_request)
  *                                                                          ├──► FLUSH, the answer still leaves ──► IDLE
  *                                                                          └──► LINGER (linger) ──► closed
- * Only HEAD (head_ms), IDLE (idle_ms), LINGER (linger_ms) and a pace that is too slow have deadlines here.
+ * Only HEAD (head_ms), IDLE (idle_ms), LINGER (linger_ms, once the answer has left) and a pace that is too slow have
+ * deadlines here.
  * IDLE, FLUSH and LINGER own no stream; only IDLE owns no buffer. A closed connection is freed by its task at the end
  * of the turn, so that no event of the same turn meets freed memory. */
 #include "http/h1_server.h"
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 
 enum state { IDLE, HEAD, BUSY, FLUSH, LINGER, CLOSED };
+
+#define TURN_MAX 32 /* heads, receives and chunks of one connection in a turn: then the others have theirs */
 
 /* Whose turn it is, told in time: how long we waited for the other side, and what it moved. */
 struct pace {
@@ -46,6 +49,7 @@ struct h1_conn {
     bool responded, answered; /* the answer's head, all of it, is written */
     bool chunked_out, close_out;
     bool driving;
+    uint8_t left; /* of TURN_MAX */
 };
 
 static void drive(struct h1_conn *c);
@@ -72,10 +76,13 @@ static uint64_t pace_deadline(const struct h1_conn *c, const struct pace *p)
     return p->since_ms + (allowed > p->waited_ms ? allowed - p->waited_ms : 0);
 }
 
+/* Without a least rate the handler's deadlines are all there is; an answer that nobody handles any more has ours. */
 static void pace_wait(struct h1_conn *c, struct pace *p)
 {
+    const struct h1_timeouts *t = &c->env->timeouts;
     if (!p->since_ms) p->since_ms = now_ms(c);
-    uint64_t at = pace_deadline(c, p);
+    if (!t->rate && c->stream) return;
+    uint64_t at = t->rate ? pace_deadline(c, p) : now_ms(c) + t->idle_ms;
     if (!c->deadline_ms || at < c->deadline_ms) c->deadline_ms = at;
     arm(c);
 }
@@ -103,6 +110,7 @@ static void on_task(struct task *t)
 {
     struct h1_conn *c = CONTAINER_OF(t, struct h1_conn, task);
     if (c->state != CLOSED) {
+        c->left = TURN_MAX;
         drive(c);
         return;
     }
@@ -134,18 +142,22 @@ static void conn_break(struct h1_conn *c)
     if (s) c->env->handler->on_abort(s);
 }
 
+/* Bytes that nobody reads would make the close a reset, which may overtake the answer: so they are read off. */
 static void linger(struct h1_conn *c)
 {
-    if (!pending_any(&c->out)) {
-        if (c->eof) {
-            conn_close(c);
-            return;
-        }
-        (void)shutdown(c->watch.fd, SHUT_WR);
-    }
     c->state = LINGER;
+    if (pending_any(&c->out)) { /* the answer first, at a pace that is watched; then again */
+        pace_wait(c, &c->out_pace);
+        return;
+    }
+    if (c->eof && !c->readable) {
+        conn_close(c);
+        return;
+    }
+    (void)shutdown(c->watch.fd, SHUT_WR);
     c->deadline_ms = now_ms(c) + c->env->timeouts.linger_ms;
     arm(c);
+    if (c->readable && !c->driving) loop_defer(c->env->io->loop, &c->task);
 }
 
 static void on_time(struct timer *t)
@@ -181,8 +193,12 @@ static void on_event(struct watch *w, uint32_t events)
         conn_break(c);
         return;
     }
+    c->left = TURN_MAX;
     if (events & (EPOLLIN | EPOLLRDHUP)) c->readable = true;
-    if (events & EPOLLRDHUP) c->eof = true;
+    if (events & EPOLLRDHUP) {
+        c->eof = true;
+        if (c->stream) c->stream->client_ended = true;
+    }
     if (events & EPOLLOUT && pending_any(&c->out)) {
         uint64_t sent = 0;
         enum err e = pending_flush(&c->out, c->watch.fd, &sent);
@@ -262,11 +278,22 @@ void server_env_close_all(struct server_env *env)
 
 /* --- reading heads --- */
 
+/* Whether the connection may go on in this turn; if not, its task does in the next. */
+static bool may_go_on(struct h1_conn *c)
+{
+    if (LIKELY(c->left)) {
+        c->left--;
+        return true;
+    }
+    loop_defer(c->env->io->loop, &c->task);
+    return false;
+}
+
 /* More bytes into the buffer. ERR_AGAIN: none now; ERR_LIMIT: no room or no buffer; ERR_CLOSED. */
 static enum err fill(struct h1_conn *c)
 {
     struct http_io *io = c->env->io;
-    if (!c->readable) return ERR_AGAIN;
+    if (!c->readable || !may_go_on(c)) return ERR_AGAIN;
     if (!c->in) c->in = slab_take(&io->buffers);
     size_t room = c->in ? io->buffer_size - c->to : 0, got = 0;
     if (!room) return ERR_LIMIT;
@@ -304,6 +331,7 @@ static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_he
     s->bytes_out = 0;
     s->trailers.n = 0;
     s->timed_out = false;
+    s->client_ended = c->eof;
 }
 
 /* Tries to make a request of what is in the buffer. False: nothing more to do now. */
@@ -320,6 +348,7 @@ static bool read_head(struct h1_conn *c)
             return false;
         }
     }
+    if (!may_go_on(c)) return false;
     struct server_stream *s = env->stream_new(env->owner);
     if (!s) {
         env->n_refused++;
@@ -355,19 +384,16 @@ static bool read_head(struct h1_conn *c)
 
 static void linger_read(struct h1_conn *c)
 {
-    for (int rounds = 0; rounds < 16; rounds++) {
+    enum err e;
+    do {
         c->from = c->to = 0;
-        enum err e = fill(c);
-        if (e == ERR_AGAIN) return;
-        if (e != ERR_OK) {
-            if (!pending_any(&c->out))
-                conn_close(c);
-            else
-                c->readable = false;
-            return;
-        }
-    }
-    if (c->readable) conn_close(c); /* it goes on and on */
+        e = fill(c);
+    } while (e == ERR_OK);
+    if (e == ERR_AGAIN) return;
+    if (pending_any(&c->out))
+        c->readable = false;
+    else
+        conn_close(c);
 }
 
 static void drive(struct h1_conn *c)
@@ -383,9 +409,10 @@ static void drive(struct h1_conn *c)
             if (c->readable || c->from < c->to) more = read_head(c);
             break;
         case BUSY:
-            if (c->want_in && c->readable) {
+            if (c->want_in && (c->readable || c->from < c->to)) {
                 c->want_in = false;
                 c->env->handler->on_readable(c->stream);
+                more = c->state != BUSY; /* it may have ended there, with another request at hand */
             }
             break;
         case LINGER:
@@ -407,7 +434,7 @@ static enum err want_body(struct h1_conn *c)
     if (e == ERR_OK) pace_moved(c, &c->in_pace, c->to - before);
     if (e == ERR_AGAIN) {
         c->want_in = true;
-        pace_wait(c, &c->in_pace);
+        if (!c->readable) pace_wait(c, &c->in_pace);
     }
     return e == ERR_LIMIT ? ERR_NO_MEMORY : e;
 }
@@ -426,6 +453,10 @@ static enum err peek_chunked(struct h1_conn *c, struct server_stream *s, str *da
 {
     for (;;) {
         if (c->chunk.n) break;
+        if (c->from < c->to && !may_go_on(c)) {
+            c->want_in = true;
+            return ERR_AGAIN;
+        }
         size_t used = 0;
         enum http_fault fault;
         str got = STR_NONE;
@@ -497,7 +528,10 @@ static struct iovec piece(const char *p, size_t n)
 static enum err put(struct h1_conn *c, struct iovec *iov, int n)
 {
     enum err e = pending_send(&c->out, c->watch.fd, iov, n, &c->stream->bytes_out);
-    if (e != ERR_OK) return ERR_CLOSED;
+    if (e != ERR_OK) { /* part of it may have left: nothing can stand behind that */
+        c->broken = true;
+        return ERR_CLOSED;
+    }
     if (UNLIKELY(pending_any(&c->out))) pace_wait(c, &c->out_pace);
     return ERR_OK;
 }
@@ -505,7 +539,7 @@ static enum err put(struct h1_conn *c, struct iovec *iov, int n)
 static enum err stream_interim(struct server_stream *s, const struct response *r)
 {
     struct h1_conn *c = s->conn;
-    if (c->state == CLOSED) return ERR_CLOSED;
+    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
     if (s->request.minor == 0) return ERR_OK; /* RFC 9110 §15.2: never to a 1.0 client */
     if (pending_any(&c->out)) return ERR_AGAIN;
     struct h1_out o = scratch(c);
@@ -552,7 +586,7 @@ static enum err stream_respond(struct server_stream *s, const struct response *r
 {
     struct h1_conn *c = s->conn;
     struct server_env *env = c->env;
-    if (c->state == CLOSED) return ERR_CLOSED;
+    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
     if (c->keep && (env->draining || (env->max_requests && c->requests >= env->max_requests) || !body_at_hand(c)))
         c->keep = false;
     struct h1_out o = scratch(c);
@@ -573,14 +607,17 @@ static enum err stream_respond(struct server_stream *s, const struct response *r
         iov[0] = piece(o.p, head);
     }
     if (n == 1) iov[0] = piece(o.p, o.n);
-    if (!o.ok) return ERR_LIMIT;
+    if (!o.ok) {
+        c->broken = true; /* no answer at all: the next one must not be taken for it */
+        return ERR_LIMIT;
+    }
     return put(c, iov, n);
 }
 
 static enum err stream_write(struct server_stream *s, str data, bool end, const struct fields *trailers)
 {
     struct h1_conn *c = s->conn;
-    if (c->state == CLOSED) return ERR_CLOSED;
+    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
     if (pending_any(&c->out)) {
         c->want_out = true;
         return ERR_AGAIN;
@@ -589,7 +626,10 @@ static enum err stream_write(struct server_stream *s, str data, bool end, const 
     struct iovec iov[4];
     struct h1_out o = scratch(c);
     int n = http_body_iov(iov, &o, c->chunked_out, data, end, trailers);
-    if (!o.ok) return ERR_LIMIT;
+    if (!o.ok) {
+        c->broken = true;
+        return ERR_LIMIT;
+    }
     return n ? put(c, iov, n) : ERR_OK;
 }
 
@@ -609,6 +649,13 @@ static void next_request(struct h1_conn *c)
     if ((c->from < c->to || c->readable) && !c->driving) loop_defer(c->env->io->loop, &c->task);
 }
 
+/* An answer that only the close would end, and that is not whole, must not look like one. */
+static void reset_on_close(const struct h1_conn *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    (void)setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 static void stream_done(struct server_stream *s)
 {
     struct h1_conn *c = s->conn;
@@ -623,11 +670,13 @@ static void stream_done(struct server_stream *s)
         buffer_give(c);
         loop_defer(c->env->io->loop, &c->task);
     } else if (!whole) {
+        if (c->responded && c->close_out) reset_on_close(c);
         conn_close(c);
     } else if (c->keep && c->body_done && !pending_any(&c->out)) {
         next_request(c);
     } else if (c->keep && c->body_done) {
         c->state = FLUSH;
+        pace_wait(c, &c->out_pace);
     } else {
         linger(c);
     }

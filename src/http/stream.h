@@ -56,6 +56,7 @@ struct server_stream {
     size_t head_size;             /* bytes of the request head, for accounting */
     uint64_t bytes_in, bytes_out; /* on the wire, heads included */
     bool timed_out;               /* the client was too slow, either way; told before on_abort */
+    bool client_ended;            /* it sends nothing more; it may still read */
 };
 
 /* --- client side --- */

@@ -258,12 +258,15 @@ void loop_defer(struct loop *l, struct task *t)
 
 static void run_tasks(struct loop *l)
 {
-    while (l->tasks) {
-        struct task *t = l->tasks;
-        l->tasks = t->next;
-        if (!l->tasks) l->tasks_end = &l->tasks;
+    /* what these defer is for the next turn: who always has more to do must let events come in between */
+    struct task *t = l->tasks;
+    l->tasks = NULL;
+    l->tasks_end = &l->tasks;
+    while (t) {
+        struct task *next = t->next;
         t->queued = false;
         t->run(t);
+        t = next;
     }
 }
 

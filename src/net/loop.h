@@ -27,7 +27,7 @@ struct timer {
     void (*on_time)(struct timer *t);
 };
 
-/* Work for the end of the turn; {0} is an idle one. */
+/* Work for the end of the turn, once; deferred by such work: of the next turn. {0} is an idle one. */
 struct task {
     struct task *next;
     void (*run)(struct task *t);
