@@ -3,6 +3,8 @@
 #include "identity/apikey.h"
 #include "proxy/exchange.h"
 
+#define KEYS_WAIT_MS 10000 /* longer than any fetch may take: should the answer be lost, nobody waits for ever */
+
 /* The product of a key: NULL and a reason when there is a key that does not hold. */
 static enum step product_of_key(struct exchange *x, const struct snapshot_product **out)
 {
@@ -83,6 +85,7 @@ static enum step refused_token(struct exchange *x, const struct jwt_refusal *why
         x->waiting_link = &k->first;
         if (k->first) k->first->waiting_link = &x->next_waiting;
         k->first = x;
+        exchange_stage(x, STAGE_KEYS, loop_now_ms(w->loop) + KEYS_WAIT_MS);
         return STEP_WAIT;
     }
     return refuse(x, reason_of_jwt(why->fault), jwt_fault_name(why->fault));
@@ -94,6 +97,7 @@ void authenticate_cancel(struct exchange *x)
     *x->waiting_link = x->next_waiting;
     if (x->next_waiting) x->next_waiting->waiting_link = x->waiting_link;
     x->waiting_link = NULL;
+    x->stage = STAGE_NONE;
 }
 
 void authenticate_wake(struct issuer_keys *k)
@@ -171,5 +175,7 @@ enum step authenticate_step(struct exchange *x)
         next = verify_token(x);
         if (next != STEP_NEXT) return next;
     }
+    /* a token vouches for its user; it is not the key that this action asks its product for */
+    if (!by_key && !(x->action->accept & ACCEPT_TOKEN)) return refuse(x, REASON_APIKEY_MISSING, NULL);
     return choose_product(x, by_key);
 }

@@ -61,6 +61,7 @@ static enum step connect_new(struct exchange *x)
         exchange_stage(x, STAGE_CONNECT, x->connect_until_ms);
         return STEP_WAIT;
     }
+    if (e == ERR_LIMIT && worker_reclaim(w)) return pause(x, REASON_OVERLOADED);
     if (e == ERR_LIMIT || e == ERR_NO_MEMORY) return refuse(x, REASON_OVERLOADED, "connections");
     return pause(x, REASON_UPSTREAM_CONNECT);
 }

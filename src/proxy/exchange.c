@@ -14,7 +14,7 @@ struct server_stream *exchange_new(void *worker)
     memset(x, 0, offsetof(struct exchange, first));
     x->worker = w;
     x->down.request.fields.v = x->request_fields;
-    x->down.request.fields.cap = w->io.limits.max_fields;
+    x->down.request.fields.cap = w->io.limits.max_fields < EXCHANGE_FIELDS ? w->io.limits.max_fields : EXCHANGE_FIELDS;
     x->down.trailers.v = x->trailers_up;
     x->down.trailers.cap = EXCHANGE_TRAILERS;
     return &x->down;
@@ -43,6 +43,10 @@ static void on_time(struct timer *t)
     switch (x->stage) {
     case STAGE_CONNECT: exchange_refuse(x, REASON_UPSTREAM_CONNECT, "timeout"); break;
     case STAGE_ANSWER: exchange_refuse(x, REASON_UPSTREAM_TIMEOUT, NULL); break;
+    case STAGE_KEYS: /* with what there is */
+        authenticate_cancel(x);
+        exchange_resume(x);
+        break;
     case STAGE_BACKOFF:
     case STAGE_NONE:
         x->stage = STAGE_NONE;

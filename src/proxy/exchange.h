@@ -59,7 +59,7 @@ struct exchange {
     struct h1_client *conn; /* connected, not yet asked */
     struct h1_client *connecting;
     struct timer timer;
-    enum { STAGE_NONE = 0, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
+    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
     uint64_t stage_until_ms, connect_until_ms;
     uint32_t attempts;
     bool fresh;           /* no pooled connection any more: one failed stale */

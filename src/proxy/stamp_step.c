@@ -96,7 +96,8 @@ enum step stamp_step(struct exchange *x)
     uint8_t pass = x->config->snap->services[x->action->service].pass;
     bool trusted = hop_trusted(x);
     const struct field *correlation = fields_get(f, FIELD_X_CORRELATION_ID);
-    if (trusted && correlation && correlation->value.n <= 128) x->correlation = correlation->value;
+    if (trusted && correlation && correlation->value.n && correlation->value.n <= 128)
+        x->correlation = correlation->value;
     fields_drop_nominated(f);
     for (uint32_t i = 0; i < f->n; i++) {
         struct field *v = &f->v[i];

@@ -11,6 +11,7 @@
 #define DRAIN_TICK_MS    50
 #define DRAIN_IDLE_MS    500 /* an idle client may still send a request that is on its way */
 #define ACCEPT_AGAIN_MS  50
+#define ACCEPT_MAX       512 /* in one go: then those who are connected already have their turn */
 #define TOKEN_SETS       1024u
 #define TOKEN_BYTES      (16u << 20)
 #define VERIFY_FIRST     (32u << 10)
@@ -274,10 +275,14 @@ enum err worker_drain(struct worker *w, uint32_t drain_ms)
 
 /* --- accepting --- */
 
-static void accept_all(struct worker_listener *l)
+static void accept_some(struct worker_listener *l, unsigned max)
 {
     struct worker *w = l->worker;
-    for (;;) {
+    for (unsigned n = 0;; n++) {
+        if (n == max) {
+            timer_set(w->loop, &l->again, loop_now_ms(w->loop) + 1);
+            return;
+        }
         struct net_peer peer;
         int fd;
         enum err e = net_accept(l->watch.fd, &fd, &peer);
@@ -294,12 +299,12 @@ static void accept_all(struct worker_listener *l)
 static void on_connection(struct watch *watch, uint32_t events)
 {
     (void)events;
-    accept_all(CONTAINER_OF(watch, struct worker_listener, watch));
+    accept_some(CONTAINER_OF(watch, struct worker_listener, watch), ACCEPT_MAX);
 }
 
 static void on_accept_again(struct timer *t)
 {
-    accept_all(CONTAINER_OF(t, struct worker_listener, again));
+    accept_some(CONTAINER_OF(t, struct worker_listener, again), ACCEPT_MAX);
 }
 
 enum err worker_listen(struct worker *w, int fd)
@@ -317,6 +322,18 @@ enum err worker_listen(struct worker *w, int fd)
 }
 
 /* --- housekeeping and draining --- */
+
+bool worker_reclaim(struct worker *w)
+{
+    size_t i = 0;
+    for (const struct map_slot *s = map_next(&w->upstreams, &i); s; s = map_next(&w->upstreams, &i)) {
+        struct h1_client *c = upstream_take(s->value);
+        if (!c) continue;
+        h1_client_abandon(c);
+        return true;
+    }
+    return false;
+}
 
 static void set(struct counter *c, uint64_t v)
 {
@@ -353,7 +370,7 @@ static void begin_drain(struct worker *w, uint32_t drain_ms)
         w->draining = true;
         w->drain_from_ms = now;
         for (struct worker_listener *l = w->listeners; l; l = l->next) {
-            accept_all(l); /* who is in the queue has been promised a connection */
+            accept_some(l, 16 * ACCEPT_MAX); /* who is in the queue has been promised a connection */
             timer_clear(w->loop, &l->again);
             watch_close(&l->watch);
         }
@@ -473,7 +490,8 @@ void worker_free(struct worker **out)
         watch_close(&l->watch);
         free(l);
     }
-    if (w->loop) loop_turn(w->loop, 0); /* lets connections free themselves, and letters arrive */
+    if (w->loop) loop_turn(w->loop, 0);                    /* lets connections free themselves, and letters arrive */
+    if (w->current) worker_snapshot_unref(w, &w->current); /* one of those letters */
     token_cache_free(&w->tokens);
     map_free(&w->upstreams);
     slab_free(&w->server.conns);

@@ -119,6 +119,8 @@ void worker_free(struct worker **w);
 /* --- for the steps --- */
 struct worker_snapshot *worker_snapshot_ref(struct worker *w);
 void worker_snapshot_unref(struct worker *w, struct worker_snapshot **s);
+/* Closes an idle upstream connection, so that another can be opened behind this turn. False: there is none. */
+bool worker_reclaim(struct worker *w);
 /* Asks for fresh keys unless that was done lately. True: an answer will come, x may wait. */
 bool worker_want_keys(struct worker *w, struct worker_snapshot *s, uint32_t issuer);
 

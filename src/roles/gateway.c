@@ -345,7 +345,7 @@ static void print_mistakes(const struct diags *d)
     struct buf text;
     buf_init(&text, 4 << 20);
     diags_print(d, &text);
-    fwrite(text.p, 1, text.n, stderr);
+    if (text.n) fwrite(text.p, 1, text.n, stderr);
     buf_free(&text);
 }
 
@@ -380,9 +380,24 @@ static enum err make_data_folder(const struct gateway *g)
     if (data.n >= sizeof path) return ERR_LIMIT;
     memcpy(path, data.p, data.n);
     path[data.n] = 0;
-    if (mkdir(path, 0700) == 0 || errno == EEXIST) return ERR_OK;
-    fprintf(stderr, "sallyport: cannot make the data folder %s: %s\n", path, strerror(errno));
-    return ERR_IO;
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        fprintf(stderr, "sallyport: cannot make the data folder %s: %s\n", path, strerror(errno));
+        return ERR_IO;
+    }
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        fprintf(stderr, "sallyport: the data folder %s is no folder\n", path);
+        return ERR_IO;
+    }
+    /* whoever may rename in it could put a control socket of his own in the place of ours */
+    if ((st.st_uid != geteuid() && st.st_uid != 0) || st.st_mode & S_IWOTH) {
+        fprintf(stderr,
+                "sallyport: the data folder %s belongs to another user, or everybody may write into it: chmod "
+                "o-w, or choose another `data`\n",
+                path);
+        return ERR_DENIED;
+    }
+    return ERR_OK;
 }
 
 static enum err start_workers(struct gateway *g)
@@ -437,8 +452,8 @@ static void stop(struct gateway *g)
     control_server_free(&g->control);
     for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
     free(g->workers);
-    for (uint32_t i = 0; g->snap && i < g->snap->n_listeners; i++) {
-        if (g->snap->listeners[i].kind != ADDRESS_UNIX || !g->n_addresses) continue;
+    for (uint32_t i = 0; g->snap && i < g->n_addresses; i++) { /* those we opened: another's stays */
+        if (g->snap->listeners[i].kind != ADDRESS_UNIX) continue;
         (void)unlink(((const struct sockaddr_un *)&g->snap->listeners[i].addr)->sun_path);
     }
     snapshot_unref(&g->snap);

@@ -90,6 +90,10 @@ static void refuse(struct control_stream *x, enum reason reason)
 
 static void follow(struct control_stream *x)
 {
+    if (x->down.client_ended) { /* one that goes away while nothing happens would never be met by a write */
+        end(x);
+        return;
+    }
     control_follow(&x->reply);
     if (x->reply.body.n) {
         enum err e = x->down.ops->write(&x->down, buf_str(&x->reply.body), false, NULL);
