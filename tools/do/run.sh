@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2086,SC2317
 # BUILD=FOLDER serves what is built there already; DATA=FOLDER keeps its data elsewhere than in examples/run/.sallyport.
 if [ -z "${BUILD:-}" ]; then
-    need $PKG_BUILD
+    need $PKG_BUILD curl
     say "building (the first time takes a minute)"
     build_product
 fi
