@@ -9,11 +9,12 @@
 #define CONNECTIONS 64
 #define FIELDS      64
 #define FOLLOW_MS   100
-#define ADMIN_FACES 2
+#define FACES       2
 
 struct face {
     struct watch watch;
     struct control_server *server;
+    struct server_env env; /* its own connections: a crowd at the admin listener does not lock the operator out */
     struct control_peer peer;
     char local[NET_TEXT_MAX];
     bool open;
@@ -22,9 +23,8 @@ struct face {
 struct control_server {
     struct loop *loop;
     struct http_io io;
-    struct server_env env;
     struct control control;
-    struct face faces[ADMIN_FACES];
+    struct face faces[FACES];
     char socket_path[108];
 };
 
@@ -203,7 +203,7 @@ static void on_connection(struct watch *w, uint32_t events)
         if (f->peer.face == CONTROL_LOCAL && !control_socket_peer_ok(fd))
             watch_close(&refused);
         else
-            server_conn_open(&f->server->env, fd, &peer, f);
+            server_conn_open(&f->env, fd, &peer, f);
     }
 }
 
@@ -214,20 +214,23 @@ enum err control_server_new(struct loop *loop, const struct control_source *sour
     struct h1_limits limits = {16384, 8192, FIELDS};
     s->loop = loop;
     s->control.source = source;
-    if (http_io_init(&s->io, loop, &limits, 16384, 2 * CONNECTIONS) != ERR_OK) {
+    if (http_io_init(&s->io, loop, &limits, 16384, (size_t)FACES * CONNECTIONS) != ERR_OK) {
         free(s);
         return ERR_NO_MEMORY;
     }
     s->io.buffers.batch = 1;
-    server_env_init(&s->env, &s->io, CONNECTIONS);
-    s->env.conns.batch = 4;
-    s->env.handler = &handler;
-    s->env.stream_new = stream_new;
-    s->env.stream_free = stream_free;
-    s->env.owner = s;
-    s->env.timeouts =
-        (struct h1_timeouts){.idle_ms = 60000, .head_ms = 5000, .grace_ms = 30000, .rate = 64, .linger_ms = 1000};
-    for (size_t i = 0; i < ADMIN_FACES; i++) s->faces[i].watch.fd = -1;
+    for (size_t i = 0; i < FACES; i++) {
+        struct server_env *env = &s->faces[i].env;
+        s->faces[i].watch.fd = -1;
+        server_env_init(env, &s->io, CONNECTIONS);
+        env->conns.batch = 4;
+        env->handler = &handler;
+        env->stream_new = stream_new;
+        env->stream_free = stream_free;
+        env->owner = s;
+        env->timeouts =
+            (struct h1_timeouts){.idle_ms = 60000, .head_ms = 5000, .grace_ms = 30000, .rate = 64, .linger_ms = 1000};
+    }
     *out = s;
     return ERR_OK;
 }
@@ -265,11 +268,11 @@ void control_server_free(struct control_server **out)
 {
     struct control_server *s = *out;
     if (!s) return;
-    server_env_close_all(&s->env);
+    for (size_t i = 0; i < FACES; i++) server_env_close_all(&s->faces[i].env);
     if (s->faces[1].open) control_socket_close(s->socket_path, &s->faces[1].watch.fd);
     watch_close(&s->faces[0].watch);
     loop_turn(s->loop, 0); /* lets connections free themselves */
-    slab_free(&s->env.conns);
+    for (size_t i = 0; i < FACES; i++) slab_free(&s->faces[i].env.conns);
     http_io_close(&s->io);
     free(s);
     *out = NULL;

@@ -286,6 +286,18 @@ def dead_watchers():
         equal(code, 0, "exit code of reload (%s)" % (out + err))
 
 
+@port.test("a crowd at the admin listener leaves the control socket to the operator")
+def crowd_at_admin():
+    with Shop() as shop:
+        crowd = [Client(shop.admin) for _ in range(100)]
+        time.sleep(0.2)
+        code, out, err = shop.gateway.cli("reload")
+        equal(code, 0, "exit code of reload (%s)" % (out + err))
+        for client in crowd:
+            client.close()
+        equal(Client(shop.admin).get("/livez", host="127.0.0.1:%d" % shop.admin).status, 200, "the admin listener later")
+
+
 @port.test("a gateway that could not start leaves the other one's Unix socket alone")
 def foreign_socket():
     with Upstream() as upstream:
