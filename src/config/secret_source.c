@@ -271,7 +271,7 @@ enum err secret_fetch(const struct config_secret *from, struct secret *out, stru
 
 enum err secret_file_check(str path, struct secret_why *why)
 {
-    int fd;
+    int fd = -1;
     enum err e = open_checked(path.p, &fd, why);
     if (e == ERR_OK) close(fd);
     return e;
