@@ -23,6 +23,20 @@ static void *bad(struct reader *r, const struct json *j, const char *what)
     return NULL;
 }
 
+/* A member that is not among the words (separated by blanks) is a slip, and a slip must not change what is decided. */
+static bool only(struct reader *r, const struct json *j, const char *words)
+{
+    for (const struct json *x = j && j->type == JSON_OBJECT ? j->first : NULL; x; x = x->next) {
+        bool known = false;
+        for (str rest = str_of(words); rest.n && !known;) known = str_eq(str_cut(&rest, ' '), x->name);
+        if (known) continue;
+        mistake(r->m, POLICY_FAULT_JSON, x->offset, x->offset + 1, STR_NONE, "there is no member `%.*s` here",
+                STR_ARG(x->name));
+        return false;
+    }
+    return true;
+}
+
 static void *no_memory(struct reader *r)
 {
     mistake(r->m, POLICY_FAULT_MEMORY, 0, 0, STR_NONE, "out of memory");
@@ -166,6 +180,7 @@ static const struct expr *read_operator(struct reader *r, const struct json *j, 
 {
     struct expr *e = expr_new(r->mem, kind, n, j->offset, j->offset + 1);
     if (!e) return no_memory(r);
+    if (!only(r, j, n == 1 ? "arg" : "left right")) return NULL;
     e->args[0] = read_expr(r, json_get(j, n == 1 ? STR("arg") : STR("left")));
     if (n > 1 && e->args[0]) e->args[1] = read_expr(r, json_get(j, STR("right")));
     return finished(r, j, e);
@@ -179,6 +194,7 @@ static const struct expr *read_has(struct reader *r, const struct json *j)
     struct expr *e = expr_new(r->mem, EXPR_HAS, 1, j->offset, j->offset + 1);
     str *names = arena_array(r->mem, n + 1, sizeof *names);
     if (!e || !names) return no_memory(r);
+    if (!only(r, j, "left attr")) return NULL;
     if (n == 0 || n >= EXPR_DEPTH_MAX) return bad(r, j, "has needs an attribute");
     for (const struct json *x = path ? attr->first : attr; x; x = path ? x->next : NULL) {
         if (!json_text(x).p) return bad(r, x, "an attribute is a string");
@@ -197,6 +213,7 @@ static const struct expr *read_attr(struct reader *r, const struct json *j)
     struct expr *e = expr_new(r->mem, EXPR_ATTR, 1, j->offset, j->offset + 1);
     str name = json_text(json_get(j, STR("attr")));
     if (!e) return no_memory(r);
+    if (!only(r, j, "left attr")) return NULL;
     if (!name.p) return bad(r, j, "an attribute is a string");
     e->text = copy(r, name);
     if (!e->text.p) return NULL;
@@ -209,6 +226,7 @@ static const struct expr *read_like(struct reader *r, const struct json *j)
 {
     const struct json *pattern = json_get(j, STR("pattern"));
     struct expr *e = expr_new(r->mem, EXPR_LIKE, 1, j->offset, j->offset + 1);
+    if (!only(r, j, "left pattern")) return NULL;
     if (!pattern || pattern->type != JSON_ARRAY) return bad(r, j, "like needs a pattern, an array");
     str *pieces = arena_array(r->mem, pattern->count + 1, sizeof *pieces);
     uint32_t n = 0;
@@ -237,6 +255,7 @@ static const struct expr *read_is(struct reader *r, const struct json *j)
     struct expr *e = expr_new(r->mem, EXPR_IS, in ? 2 : 1, j->offset, j->offset + 1);
     str type = json_text(json_get(j, STR("entity_type")));
     if (!e) return no_memory(r);
+    if (!only(r, j, "left entity_type in")) return NULL;
     if (!cedar_is_name(type)) return bad(r, j, "is needs an entity type");
     e->text = copy(r, type);
     if (!e->text.p) return NULL;
@@ -250,6 +269,7 @@ static const struct expr *read_if(struct reader *r, const struct json *j)
     struct expr *e = expr_new(r->mem, EXPR_IF, 3, j->offset, j->offset + 1);
     static const str parts[] = {STR_INIT("if"), STR_INIT("then"), STR_INIT("else")};
     if (!e) return no_memory(r);
+    if (!only(r, j, "if then else")) return NULL;
     for (int i = 0; i < 3; i++) {
         e->args[i] = read_expr(r, json_get(j, parts[i]));
         if (!e->args[i]) return NULL;
@@ -366,13 +386,13 @@ static bool only_actions(struct reader *r, const struct json *j, const struct sc
 
 static bool read_conditions(struct reader *r, const struct json *j, struct policy *p)
 {
-    if (!j) return true;
-    if (j->type != JSON_ARRAY) return bad(r, j, "conditions is an array");
+    if (!j || j->type != JSON_ARRAY) return bad(r, j, "conditions, an array, are missing");
     struct condition *list = arena_array(r->mem, j->count, sizeof *list);
     if (j->count && !list) return no_memory(r);
     for (const struct json *x = j->first; x; x = x->next) {
         str kind = json_text(json_get(x, STR("kind")));
         bool unless = str_eq(kind, STR("unless"));
+        if (!only(r, x, "kind body")) return false;
         if (!unless && !str_eq(kind, STR("when"))) return bad(r, x, "a condition is of the kind when or unless");
         const struct expr *body = read_expr(r, json_get(x, STR("body")));
         if (!body) return false;
@@ -380,6 +400,17 @@ static bool read_conditions(struct reader *r, const struct json *j, struct polic
     }
     p->conditions = list;
     return true;
+}
+
+/* Keywords, too, can name an annotation. */
+static bool is_any_ident(str s)
+{
+    char room[64];
+    if (s.n + 1 >= sizeof room) return cedar_is_ident(s);
+    room[0] = '_';
+    if (s.n) memcpy(room + 1, s.p, s.n);
+    return s.n && !(s.p[0] >= '0' && s.p[0] <= '9') &&
+           (cedar_is_ident(str_make(room, s.n + 1)) || str_eq(s, STR("_cedar")));
 }
 
 static bool read_annotations(struct reader *r, const struct json *j, struct policy *p)
@@ -390,6 +421,7 @@ static bool read_annotations(struct reader *r, const struct json *j, struct poli
     if (j->count && !list) return no_memory(r);
     for (const struct json *x = j->first; x; x = x->next) {
         if (x->type != JSON_NULL && x->type != JSON_STRING) return bad(r, x, "an annotation is a string or null");
+        if (!is_any_ident(x->name)) return bad(r, x, "an annotation's name is an identifier");
         struct annotation a = {copy(r, x->name), copy(r, x->text), x->type == JSON_NULL};
         if (!a.name.p || (x->text.n && !a.value.p)) return false;
         list[p->annotations_n++] = a;
@@ -405,6 +437,7 @@ static struct policy *read_policy(struct reader *r, const struct json *j)
     if (!p) return no_memory(r);
     if (!str_eq(effect, STR("permit")) && !str_eq(effect, STR("forbid")))
         return bad(r, j, "effect is permit or forbid");
+    if (!only(r, j, "effect principal action resource conditions annotations")) return NULL;
     p->effect = str_eq(effect, STR("permit")) ? EFFECT_PERMIT : EFFECT_DENY;
     p->at = j->offset;
     p->end = j->offset + 1;

@@ -1,17 +1,11 @@
 /* Types of expressions, one kind of request at a time.
  *
- * Capabilities say what a test before has made sure of: behind `e has a &&` the optional attribute a of e may be
- * read. They are expressions compared by shape, in a tree that is only ever added to. An answer without a type says
+ * An answer without a type says
  * that something is wrong inside; what is wrong has been told where it was found. */
+#include "policy/capability.h"
 #include "policy/core.h"
 #include "policy/typecheck_internal.h"
 #include "policy/types.h"
-
-struct caps {
-    const struct caps *a, *b;    /* a union; both NULL: a leaf */
-    const struct expr *on, *tag; /* tag: hasTag, else has */
-    str attr;
-};
 
 struct answer {
     const struct type *type;
@@ -35,54 +29,6 @@ static struct answer wrong(const struct type *t)
 static struct answer after(bool ok, struct answer a)
 {
     return ok ? a : wrong(a.type);
-}
-
-/* ---- capabilities ---- */
-
-static const struct caps *caps_union(struct checker *c, const struct caps *a, const struct caps *b)
-{
-    if (!a || a == b) return b;
-    if (!b) return a;
-    struct caps *u = arena_zalloc(c->mem, sizeof *u);
-    if (!u) {
-        c->no_memory = true;
-        return a;
-    }
-    u->a = a;
-    u->b = b;
-    return u;
-}
-
-static const struct caps *caps_one(struct checker *c, const struct expr *on, str attr, const struct expr *tag)
-{
-    struct caps *leaf = arena_zalloc(c->mem, sizeof *leaf);
-    if (!leaf) {
-        c->no_memory = true;
-        return NULL;
-    }
-    leaf->on = on;
-    leaf->attr = attr;
-    leaf->tag = tag;
-    return leaf;
-}
-
-static bool caps_has(const struct caps *s, const struct expr *on, str attr, const struct expr *tag)
-{
-    for (; s; s = s->b) {
-        if (!s->a) {
-            if ((s->tag != NULL) != (tag != NULL) || !expr_eq(s->on, on)) return false;
-            return tag ? expr_eq(s->tag, tag) : str_eq(s->attr, attr);
-        }
-        if (caps_has(s->a, on, attr, tag)) return true;
-    }
-    return false;
-}
-
-static const struct caps *caps_both(struct checker *c, const struct caps *a, const struct caps *b)
-{
-    if (!a || !b) return NULL;
-    if (!a->a) return caps_has(b, a->on, a->attr, a->tag) ? a : NULL;
-    return caps_union(c, caps_both(c, a->a, b), caps_both(c, a->b, b));
 }
 
 /* ---- expectations ---- */
@@ -221,17 +167,17 @@ static struct answer check_if(struct checker *c, const struct caps *prior, const
 {
     struct answer test = expect(c, prior, e->args[0], EXPECT_BOOL), r;
     if (test.type && test.type->kind == TYPE_TRUE) {
-        r = check(c, caps_union(c, prior, test.caps), e->args[1]);
-        if (r.ok) r.caps = caps_union(c, r.caps, test.caps);
+        r = check(c, caps_union(c->mem, &c->no_memory, prior, test.caps), e->args[1]);
+        if (r.ok) r.caps = caps_union(c->mem, &c->no_memory, r.caps, test.caps);
         return after(test.ok, r);
     }
     if (test.type && test.type->kind == TYPE_FALSE) return after(test.ok, check(c, prior, e->args[2]));
-    struct answer yes = check(c, caps_union(c, prior, test.caps), e->args[1]);
-    if (yes.ok) yes.caps = caps_union(c, yes.caps, test.caps);
+    struct answer yes = check(c, caps_union(c->mem, &c->no_memory, prior, test.caps), e->args[1]);
+    if (yes.ok) yes.caps = caps_union(c->mem, &c->no_memory, yes.caps, test.caps);
     struct answer no = check(c, prior, e->args[2]);
     const struct type *t = join(c, e, yes.type, no.type);
     r = t ? good(t) : wrong(NULL);
-    r.caps = caps_both(c, no.caps, yes.caps);
+    r.caps = caps_both(c->mem, &c->no_memory, no.caps, yes.caps);
     return after(test.ok && yes.ok && no.ok, r);
 }
 
@@ -239,14 +185,14 @@ static struct answer check_and(struct checker *c, const struct caps *prior, cons
 {
     struct answer a = expect(c, prior, e->args[0], EXPECT_BOOL);
     if (a.type && a.type->kind == TYPE_FALSE) return after(a.ok, good(a.type));
-    struct answer b = expect(c, caps_union(c, prior, a.caps), e->args[1], EXPECT_BOOL);
+    struct answer b = expect(c, caps_union(c->mem, &c->no_memory, prior, a.caps), e->args[1], EXPECT_BOOL);
     struct answer r = wrong(type_simple(TYPE_BOOL));
     if (a.type && b.type) {
         r = good(type_simple(TYPE_BOOL));
         if (b.type->kind == TYPE_FALSE) {
             r.type = b.type;
         } else {
-            r.caps = caps_union(c, a.caps, b.caps);
+            r.caps = caps_union(c->mem, &c->no_memory, a.caps, b.caps);
             if (b.type->kind == TYPE_TRUE) {
                 r.type = a.type;
             } else if (a.type->kind == TYPE_TRUE) {
@@ -276,7 +222,7 @@ static struct answer check_or(struct checker *c, const struct caps *prior, const
             r.type = b.type;
             r.caps = b.caps;
         } else {
-            r.caps = caps_both(c, b.caps, a.caps);
+            r.caps = caps_both(c->mem, &c->no_memory, b.caps, a.caps);
         }
     }
     return after(a.ok && b.ok, r);
@@ -328,7 +274,7 @@ static struct answer check_has(struct checker *c, const struct caps *prior, cons
     if (!attr) return after(a.ok, good(type_simple(a.type->kind == TYPE_NEVER ? TYPE_BOOL : TYPE_FALSE)));
     bool sure = (attr->required && a.type->kind == TYPE_RECORD) || caps_has(prior, e->args[0], name, NULL);
     struct answer r = good(type_simple(sure ? TYPE_TRUE : TYPE_BOOL));
-    r.caps = caps_one(c, e->args[0], name, NULL);
+    r.caps = caps_one(c->mem, &c->no_memory, e->args[0], name, NULL);
     return after(a.ok, r);
 }
 
@@ -348,7 +294,7 @@ static struct answer check_tag(struct checker *c, const struct caps *prior, cons
     bool sure = caps_has(prior, e->args[0], STR_NONE, e->args[1]);
     if (e->kind == EXPR_HAS_TAG) {
         struct answer r = good(type_simple(!tags ? TYPE_FALSE : sure ? TYPE_TRUE : TYPE_BOOL));
-        r.caps = caps_one(c, e->args[0], STR_NONE, e->args[1]);
+        r.caps = caps_one(c->mem, &c->no_memory, e->args[0], STR_NONE, e->args[1]);
         return after(ok, r);
     }
     if (!sure) {

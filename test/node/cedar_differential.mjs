@@ -186,12 +186,13 @@ function entities() {
 }
 function mutate(text) {
   const tokens = ['(', ')', '{', '}', '[', ']', ',', ';', '.', '::', '==', '=', 'in', 'is', 'has', 'like', 'if', 'then', 'else', '!', '-', '"a"', '?principal', '?resource', '@x', 'when', 'unless', '1', 'principal', '\\', '"', '/', '%', '<', '//', '\u00a0', 'true', '__cedar', '9223372036854775808', '&&', '|', '\u{1F600}'];
-  const at = random(text.length + 1);
+  // by characters: half a surrogate pair is no text
+  const all = [...text], at = random(all.length + 1), head = all.slice(0, at).join(''), tail = all.slice(at).join('');
   switch (random(4)) {
-    case 0: return text.slice(0, at) + text.slice(at + 1 + random(4));
-    case 1: return text.slice(0, at) + ` ${pick(tokens)} ` + text.slice(at);
-    case 2: return text.slice(0, at) + pick(tokens) + text.slice(at);
-    default: return text.slice(0, at);
+    case 0: return head + all.slice(at + 1 + random(4)).join('');
+    case 1: return `${head} ${pick(tokens)} ${tail}`;
+    case 2: return head + pick(tokens) + tail;
+    default: return head;
   }
 }
 

@@ -110,6 +110,12 @@ static void refuses_json(void **state)
          JSON(ALL, "{\"ip\":1}"),
          JSON(ALL, "{\"is\":{\"left\":{\"Var\":\"principal\"},\"entity_type\":\"if\"}}"),
          JSON(ALL, "{\"!\":{\"arg\":{\"Value\":true}},\"x\":1}"),
+         JSON(ALL, "{\"==\":{\"left\":{\"Value\":1},\"right\":{\"Value\":1},\"x\":1}}"),
+         JSON(ALL, "{\"Value\":true}],\"foo\":[{\"Value\":1}"),
+         "{\"effect\":\"permit\",\"principal\":{\"op\":\"All\"},\"action\":{\"op\":\"All\"},\"resource\":{\"op\":"
+         "\"All\"}}",
+         "{\"effect\":\"permit\",\"principal\":{\"op\":\"All\"},\"action\":{\"op\":\"All\"},\"resource\":{\"op\":"
+         "\"All\"},\"conditions\":[],\"annotations\":{\"a b\":\"c\"}}",
          "{\"staticPolicies\":{\"a\":\"permit(principal == ?principal, action, resource);\"}}",
          "{\"templates\":{\"a\":\"permit(principal, action, resource);\"}}",
          "{\"staticPolicies\":{},\"templateLinks\":[{\"templateId\":\"x\",\"newId\":\"y\",\"values\":{}}]}"};
