@@ -199,7 +199,7 @@ static void run_task(struct task *t)
     if (t == &tasks[0]) loop_defer(l, &tasks[2]);
 }
 
-static void tasks_run_once_in_order_in_the_same_turn(void **state)
+static void tasks_run_once_in_order_and_what_they_defer_in_the_next_turn(void **state)
 {
     (void)state;
     l = loop_new(NULL);
@@ -208,6 +208,8 @@ static void tasks_run_once_in_order_in_the_same_turn(void **state)
     loop_defer(l, &tasks[1]);
     loop_defer(l, &tasks[0]);
     loop_turn(l, 0);
+    assert_int_equal(ran_n, 2);
+    loop_turn(l, -1); /* does not wait while there is a task */
     assert_int_equal(ran_n, 3);
     assert_true(ran[0] == 0 && ran[1] == 1 && ran[2] == 2);
     loop_free(&l);
@@ -276,7 +278,7 @@ int main(void)
         cmocka_unit_test(a_timer_may_set_itself_for_now),
         cmocka_unit_test(mail_arrives_once_and_in_order),
         cmocka_unit_test(a_closed_watch_gets_no_event_of_its_turn),
-        cmocka_unit_test(tasks_run_once_in_order_in_the_same_turn),
+        cmocka_unit_test(tasks_run_once_in_order_and_what_they_defer_in_the_next_turn),
         cmocka_unit_test(slow_work_comes_back_to_its_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
