@@ -140,7 +140,7 @@ static double decisions(struct world *w, const struct names *names, uint32_t pol
             struct uid p = {STR("User"), user, uid_hash(STR("User"), user)},
                        a = {STR("Action"), action, uid_hash(STR("Action"), action)},
                        r = {STR("Order"), order, uid_hash(STR("Order"), order)};
-            struct policy_request q = {&p, &a, &r, context, NULL};
+            struct policy_request q = {&p, &a, &r, context, NULL, 0};
             struct decision d;
             if (decide(&w->decider, &w->es, &q, &d) != ERR_OK) give_up("decision");
             *allowed += d.effect == EFFECT_PERMIT;

@@ -78,7 +78,7 @@ static int decide_and_print(struct asked *a)
     struct compiled *c = NULL;
     struct decider d = {0};
     struct decision out = {0};
-    struct policy_request q = {a->principal, a->action, a->resource, a->context, NULL};
+    struct policy_request q = {a->principal, a->action, a->resource, a->context, NULL, 0};
     enum err e = compile(&a->set, &c);
     if (e == ERR_OK) e = decider_init(&d, c);
     if (e == ERR_OK) e = decide(&d, &a->es, &q, &out);

@@ -94,6 +94,39 @@ bool entity_is_in(const struct entity *e, const struct uid *ancestor)
     return false;
 }
 
+/* By hash; the few are put in their place one by one. Twice the same does no harm. */
+static void insert_by_hash(const struct uid **list, uint32_t n, const struct uid *u)
+{
+    for (; n > 0 && list[n - 1]->hash > u->hash; n--) list[n] = list[n - 1];
+    list[n] = u;
+}
+
+enum err entity_make(const struct uid *uid, const struct value *record, const struct uid *const *parents,
+                     uint32_t parents_n, const struct entities *es, struct arena *mem, struct entity *out)
+{
+    struct entity e = {.uid = *uid, .parents = parents, .parents_n = parents_n, .defined = true};
+    size_t most = parents_n;
+    for (uint32_t i = 0; es && i < parents_n; i++) {
+        const struct entity *p = entities_find(es, parents[i]);
+        if (p) most += p->ancestors_n;
+    }
+    if (most > ENTITY_OWN_ANCESTORS_MAX) return ERR_LIMIT;
+    const struct uid **ancestors = arena_alloc(mem, most * sizeof *ancestors);
+    if (!ancestors) return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < parents_n; i++) {
+        const struct entity *p = es ? entities_find(es, parents[i]) : NULL;
+        insert_by_hash(ancestors, e.ancestors_n++, parents[i]);
+        for (uint32_t k = 0; p && k < p->ancestors_n; k++) insert_by_hash(ancestors, e.ancestors_n++, p->ancestors[k]);
+    }
+    e.ancestors = ancestors;
+    if (record && record->kind == VALUE_RECORD) {
+        e.attrs = record->attrs;
+        e.attrs_n = record->n;
+    }
+    *out = e;
+    return ERR_OK;
+}
+
 const struct value *entity_attr(const struct entity *e, str name)
 {
     return value_attr(e->attrs, e->attrs_n, name);

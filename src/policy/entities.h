@@ -12,9 +12,10 @@
 
 struct json;
 
-#define ENTITIES_TEXT_MAX      (1u << 30)
-#define ENTITIES_ANCESTORS_MAX 20000    /* of one entity */
-#define ENTITIES_CLOSURE_MAX   50000000 /* ancestors of all entities together */
+#define ENTITIES_TEXT_MAX        (1u << 30)
+#define ENTITIES_ANCESTORS_MAX   20000    /* of one entity */
+#define ENTITIES_CLOSURE_MAX     50000000 /* ancestors of all entities together */
+#define ENTITY_OWN_ANCESTORS_MAX 4096     /* of an entity made for one request */
 
 struct entity {
     struct uid uid;
@@ -53,6 +54,12 @@ MUST_USE enum err entities_finish(struct entities *es, struct mistakes *m);
 
 /* The defined entity of that uid, or NULL. */
 const struct entity *entities_find(const struct entities *es, const struct uid *uid);
+
+/* One entity for one request, outside any store: attributes as value_record made them, parents by uid, ancestors
+ * found through `es` (may be NULL). Its arrays live in the arena and borrow uids and attributes; nothing is looked up
+ * by name. ERR_NO_MEMORY, ERR_LIMIT. */
+MUST_USE enum err entity_make(const struct uid *uid, const struct value *record, const struct uid *const *parents,
+                              uint32_t parents_n, const struct entities *es, struct arena *mem, struct entity *out);
 
 /* Whether `ancestor` is among the entity's ancestors. */
 bool entity_is_in(const struct entity *e, const struct uid *ancestor);

@@ -293,7 +293,9 @@ static void in_order(void *list, uint32_t n, size_t size)
 
 static void prepare(struct run *r, struct decider *d, const struct entities *es, const struct policy_request *q)
 {
-    *r = (struct run){.c = d->compiled, .facts = {.entities = es, .extra = q->extra, .scratch = &d->scratch}, .q = q};
+    *r = (struct run){.c = d->compiled,
+                      .facts = {.entities = es, .own = q->own, .own_n = q->own_n, .scratch = &d->scratch},
+                      .q = q};
     r->vars[VAR_PRINCIPAL] = value_entity(q->principal);
     r->vars[VAR_ACTION] = value_entity(q->action);
     r->vars[VAR_RESOURCE] = value_entity(q->resource);
@@ -348,7 +350,7 @@ enum eval_fault evaluate_expr(const struct expr *e, const struct entities *es, c
                               struct arena *mem, struct value *out, const struct expr **fault_at)
 {
     struct value args[3];
-    struct facts facts = {.entities = es, .extra = q->extra, .scratch = mem};
+    struct facts facts = {.entities = es, .own = q->own, .own_n = q->own_n, .scratch = mem};
     enum eval_fault f = EVAL_FAULT_NONE;
     *fault_at = e;
     if (e->kind == EXPR_LITERAL) {

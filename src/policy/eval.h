@@ -13,8 +13,9 @@
 
 struct policy_request {
     const struct uid *principal, *action, *resource;
-    struct value context;         /* a record */
-    const struct entities *extra; /* what this request alone knows; may be NULL */
+    struct value context;     /* a record */
+    const struct entity *own; /* what this request alone knows (entity_make); a few, looked at first */
+    uint32_t own_n;
 };
 
 /* A policy that could not be computed: why, and at which expression. */

@@ -4,8 +4,9 @@ const struct entity *facts_entity(const struct facts *f, const struct uid *uid)
 {
     for (size_t i = 0; i < ARRAY_LEN(f->known); i++)
         if (f->known[i].uid == uid) return f->known[i].entity;
-    const struct entity *e = f->extra ? entities_find(f->extra, uid) : NULL;
-    return e ? e : f->entities ? entities_find(f->entities, uid) : NULL;
+    for (uint32_t i = 0; i < f->own_n; i++)
+        if (uid_eq(&f->own[i].uid, uid)) return &f->own[i];
+    return f->entities ? entities_find(f->entities, uid) : NULL;
 }
 
 bool op_like(str text, const str *pieces, uint32_t n)

@@ -21,7 +21,8 @@ enum eval_fault {
 
 struct facts {
     const struct entities *entities; /* may be NULL */
-    const struct entities *extra;    /* looked at first; may be NULL: what one request brings along */
+    const struct entity *own;        /* looked at first: what one request brings along */
+    uint32_t own_n;
     struct arena *scratch;
     struct {
         const struct uid *uid;

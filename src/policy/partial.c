@@ -345,7 +345,9 @@ static void conclude(struct partial_decision *d)
 enum err partial_decide(const struct policy_set *set, const struct entities *es, const struct partial_request *q,
                         struct arena *mem, struct partial_decision *out)
 {
-    struct partial p = {.mem = mem, .facts = {.entities = es, .extra = q->extra, .scratch = mem}, .q = q};
+    struct partial p = {.mem = mem,
+                        .facts = {.entities = es, .own = q->own, .own_n = q->own_n, .scratch = mem},
+                        .q = q};
     struct partial_policy *list = arena_array(mem, (size_t)set->n + 1, sizeof *list);
     if (!list) return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < set->n; i++) {

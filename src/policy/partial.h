@@ -14,7 +14,8 @@ struct partial_request {
     const struct uid *principal, *action, *resource; /* NULL: unknown */
     str principal_type, resource_type;               /* of an unknown one, if known; else empty */
     const struct value *context;                     /* NULL: unknown; may hold unknowns */
-    const struct entities *extra;
+    const struct entity *own;                        /* as in struct policy_request */
+    uint32_t own_n;
 };
 
 enum partial_truth { PARTIAL_FALSE, PARTIAL_TRUE, PARTIAL_ERROR, PARTIAL_RESIDUAL };

@@ -3,8 +3,8 @@
  * A value is 16 bytes and borrows whatever it points at (arena of the policies, the entity store, or the scratch
  * arena of one decision). Sets are sorted without duplicates and records sorted by name, so that equality is
  * element by element and membership a binary search. Entities are named by uid; two uids are the same entity if
- * type and id are equal, and their keyed hash tells most of them apart at once. Never recurses deeper than
- * VALUE_DEPTH_MAX: whoever builds values keeps to it. */
+ * type and id are equal, and their keyed hash tells most of them apart at once. Walks recurse: data nests at most
+ * VALUE_DEPTH_MAX levels, and an expression adds no more than it is deep itself. */
 #ifndef SALLYPORT_POLICY_VALUE_H
 #define SALLYPORT_POLICY_VALUE_H
 

@@ -203,26 +203,29 @@ static void zero_is_deny(void **state)
     assert_int_equal(d.effect, EFFECT_DENY);
 }
 
-/* What one request brings along is seen first, and only by it. */
-static void extra_entities(void **state)
+/* What one request brings along is seen first, and only by it; its ancestors come from the store. */
+static void own_entities(void **state)
 {
     (void)state;
     struct world w;
-    struct entities extra;
+    struct entity own[2];
+    struct value record;
     world_init(&w);
-    world_load(&w, "permit(principal, action, resource) when { resource.owner == principal };", entities);
-    struct policy_request q = world_request(&w, "User::\"alice\"", "Action::\"view\"", "Photo::\"p\"", NULL);
-    assert_str(world_decide(&w, &q), STR("deny | policy0"));
-    entities_init(&extra, &w.mem);
-    assert_err(entities_load(&extra,
-                             STR("[{\"uid\":{\"type\":\"Photo\",\"id\":\"p\"},\"attrs\":{\"owner\":{\"__entity\":{"
-                                 "\"type\":\"User\",\"id\":\"alice\"}}},\"parents\":[]}]"),
-                             NULL, &w.m),
-               ERR_OK);
-    assert_err(entities_finish(&extra, &w.m), ERR_OK);
-    q.extra = &extra;
+    world_load(&w, "permit(principal in Group::\"all\", action, resource) when { resource.owner == principal };",
+               entities);
+    struct policy_request q = world_request(&w, "User::\"new\"", "Action::\"view\"", "Photo::\"p\"", NULL);
+    assert_str(world_decide(&w, &q), STR("deny"));
+    const struct uid *parents[] = {world_uid(&w, "Group::\"staff\""), world_uid(&w, "Role::\"r\"")};
+    struct attr owner = {STR("owner"), value_entity(q.principal)};
+    assert_true(value_record(&owner, 1, &record));
+    assert_err(entity_make(q.principal, NULL, parents, 2, &w.es, &w.mem, &own[0]), ERR_OK);
+    assert_err(entity_make(q.resource, &record, NULL, 0, &w.es, &w.mem, &own[1]), ERR_OK);
+    assert_int_equal(own[0].ancestors_n, 3);
+    q.own = own;
+    q.own_n = 2;
     assert_str(world_decide(&w, &q), STR("allow policy0"));
-    entities_free(&extra);
+    q.own_n = 1;
+    assert_str(world_decide(&w, &q), STR("deny | policy0"));
     world_free(&w);
 }
 
@@ -381,7 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expressions),        cmocka_unit_test(decisions),
-        cmocka_unit_test(zero_is_deny),       cmocka_unit_test(extra_entities),
+        cmocka_unit_test(zero_is_deny),       cmocka_unit_test(own_entities),
         cmocka_unit_test(index_against_scan), cmocka_unit_test(scratch_is_bounded),
         cmocka_unit_test(every_allocation),   cmocka_unit_test(decides_without_allocating),
     };

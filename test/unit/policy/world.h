@@ -54,7 +54,7 @@ static inline void world_load(struct world *w, const char *policies, const char 
 static inline struct policy_request world_request(struct world *w, const char *principal, const char *action,
                                                   const char *resource, const char *context)
 {
-    struct policy_request q = {world_uid(w, principal), world_uid(w, action), world_uid(w, resource), {0}, NULL};
+    struct policy_request q = {world_uid(w, principal), world_uid(w, action), world_uid(w, resource), {0}, NULL, 0};
     assert_err(context_from_json(str_of(context ? context : "{}"), NULL, &w->mem, &w->m, &q.context), ERR_OK);
     return q;
 }
