@@ -146,7 +146,9 @@ static void conn_break(struct h1_conn *c)
 static void linger(struct h1_conn *c)
 {
     c->state = LINGER;
-    if (pending_any(&c->out)) { /* the answer first, at a pace that is watched; then again */
+    if (pending_any(&c->out)) {        /* the answer first, at a pace that is watched; then again */
+        c->in_pace = (struct pace){0}; /* of the request nothing is waited for any more */
+        c->deadline_ms = 0;
         pace_wait(c, &c->out_pace);
         return;
     }

@@ -193,7 +193,7 @@ def worst_wait(shop, seconds=2.0):
 
 def pour(shop, stop, first, piece):
     """One connection that sends as fast as it can and reads as fast as it can."""
-    client = Client(shop.port, timeout=20)
+    client = Client(shop.port, timeout=4)
 
     def drain():
         try:

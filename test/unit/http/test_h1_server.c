@@ -57,7 +57,7 @@ static void done(struct stream *x)
     x->down.ops->done(&x->down);
 }
 
-static char filler[4096];
+static char filler[4096], large[1 << 20];
 
 static void write_more(struct stream *x)
 {
@@ -101,6 +101,15 @@ static void on_readable(struct server_stream *s)
 {
     struct stream *x = (struct stream *)s;
     bool end = false;
+    if (str_eq(s->request.path, STR("/early-big"))) {
+        str data;
+        bool last;
+        assert_err(s->ops->peek(s, &data, &last), ERR_AGAIN);
+        struct response r = {.status = 200, .fields = {x->out, 0, 4}, .body = sizeof large};
+        assert_err(s->ops->respond(s, &r, str_make(large, sizeof large), true), ERR_OK);
+        done(x);
+        return;
+    }
     if (str_eq(s->request.path, STR("/early"))) {
         respond(x, 403);
         return;
@@ -369,6 +378,18 @@ static void a_slow_reader_gets_all_of_the_last_answer(void **state)
     close_all();
 }
 
+/* He never sends the body that he announced; the answer came early, and he reads it at a good pace. */
+static void a_missing_body_does_not_cut_the_answer(void **state)
+{
+    (void)state;
+    assert_true(open_all(100));
+    say(STR("POST /early-big HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"));
+    turns(2);
+    size_t n = read_slowly(300, 700);
+    assert_in_range(n, sizeof large, sizeof large + 400);
+    close_all();
+}
+
 static void who_does_not_read_is_closed(void **state)
 {
     (void)state;
@@ -524,6 +545,7 @@ int main(void)
         cmocka_unit_test(early_answers_end_the_connection_unless_the_body_is_there),
         cmocka_unit_test(one_connection_does_not_have_the_turn_for_itself),
         cmocka_unit_test(a_slow_reader_gets_all_of_the_last_answer),
+        cmocka_unit_test(a_missing_body_does_not_cut_the_answer),
         cmocka_unit_test(who_does_not_read_is_closed),
         cmocka_unit_test(heads_and_idleness_have_their_time),
         cmocka_unit_test(a_client_that_goes_is_noticed),
