@@ -295,7 +295,8 @@ def crowd_at_admin():
         equal(code, 0, "exit code of reload (%s)" % (out + err))
         for client in crowd:
             client.close()
-        equal(Client(shop.admin).get("/livez", host="127.0.0.1:%d" % shop.admin).status, 200, "the admin listener later")
+        eventually(lambda: Client(shop.admin).get("/livez", host="127.0.0.1:%d" % shop.admin).status == 200,
+                   "the admin listener answers again")
 
 
 @port.test("a gateway that could not start leaves the other one's Unix socket alone")
