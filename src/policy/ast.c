@@ -103,12 +103,11 @@ enum err policy_set_add(struct policy_set *set, struct policy *p)
     return append(set->mem, &set->policies, &set->n, p);
 }
 
-enum err policy_link(struct policy_set *set, const struct policy *template, str id, const struct uid *principal,
-                     const struct uid *resource)
+enum err policy_link_fresh(struct policy_set *set, const struct policy *template, str id, const struct uid *principal,
+                           const struct uid *resource)
 {
     if (template->principal.slot != (principal != NULL) || template->resource.slot != (resource != NULL))
         return ERR_MALFORMED;
-    if (policy_find(set, id)) return ERR_CONFLICT;
     struct policy *p = arena_alloc(set->mem, sizeof *p);
     if (!p) return ERR_NO_MEMORY;
     *p = *template;
@@ -120,4 +119,13 @@ enum err policy_link(struct policy_set *set, const struct policy *template, str 
     if ((principal && !p->principal.uid) || (resource && !p->resource.uid)) return ERR_NO_MEMORY;
     p->principal.slot = p->resource.slot = false;
     return policy_set_add(set, p);
+}
+
+enum err policy_link(struct policy_set *set, const struct policy *template, str id, const struct uid *principal,
+                     const struct uid *resource)
+{
+    if (template->principal.slot != (principal != NULL) || template->resource.slot != (resource != NULL))
+        return ERR_MALFORMED;
+    if (policy_find(set, id)) return ERR_CONFLICT;
+    return policy_link_fresh(set, template, id, principal, resource);
 }

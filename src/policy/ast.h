@@ -136,6 +136,10 @@ const struct policy *policy_find(const struct policy_set *set, str id);
 MUST_USE enum err policy_link(struct policy_set *set, const struct policy *template, str id,
                               const struct uid *principal, const struct uid *resource);
 
+/* The same without looking for the id among the others: for who keeps track of ids himself. */
+MUST_USE enum err policy_link_fresh(struct policy_set *set, const struct policy *template, str id,
+                                    const struct uid *principal, const struct uid *resource);
+
 /* Appends (policies or templates by what it is); ERR_NO_MEMORY. Ids are not checked. */
 MUST_USE enum err policy_set_add(struct policy_set *set, struct policy *p);
 

@@ -487,14 +487,14 @@ static enum err read_group(struct reader *r, const struct json *j, bool template
     return ERR_OK;
 }
 
-static enum err read_links(struct reader *r, const struct json *j, struct policy_set *set)
+static enum err read_links(struct reader *r, const struct json *j, struct map *ids, struct policy_set *set)
 {
     if (!j) return ERR_OK;
     if (j->type != JSON_ARRAY) return bad(r, j, "templateLinks is an array"), ERR_OK;
     for (const struct json *x = j->first; x; x = x->next) {
         const struct json *values = json_get(x, STR("values")), *pj = json_get(values, STR("?principal")),
                           *rj = json_get(values, STR("?resource"));
-        const struct policy *t = policy_find(set, json_text(json_get(x, STR("templateId"))));
+        const struct policy *t = map_get(ids, json_text(json_get(x, STR("templateId"))));
         str id = json_text(json_get(x, STR("newId")));
         const struct uid *principal = pj ? read_uid(r, pj) : NULL, *resource = rj ? read_uid(r, rj) : NULL;
         if ((pj && !principal) || (rj && !resource)) continue;
@@ -502,10 +502,18 @@ static enum err read_links(struct reader *r, const struct json *j, struct policy
             bad(r, x, "a link needs the templateId of a template and a newId");
             continue;
         }
-        enum err e = policy_link(set, t, id, principal, resource);
+        if (map_get(ids, id)) {
+            bad(r, x, "another policy has this id");
+            continue;
+        }
+        enum err e = policy_link_fresh(set, t, id, principal, resource);
         if (e == ERR_NO_MEMORY) return e;
-        if (e != ERR_OK)
-            bad(r, x, e == ERR_CONFLICT ? "another policy has this id" : "the values do not fit the template's slots");
+        if (e != ERR_OK) {
+            bad(r, x, "the values do not fit the template's slots");
+            continue;
+        }
+        struct policy *linked = (struct policy *)(uintptr_t)set->policies[set->n - 1];
+        if (map_put(ids, linked->id, linked, NULL) != ERR_OK) return ERR_NO_MEMORY;
     }
     return ERR_OK;
 }
@@ -537,7 +545,7 @@ enum err policies_parse_json(str text, struct arena *mem, struct mistakes *m, st
     } else {
         e = read_group(&r, json_get(j, STR("staticPolicies")), false, &ids, &set);
         if (e == ERR_OK) e = read_group(&r, json_get(j, STR("templates")), true, &ids, &set);
-        if (e == ERR_OK) e = read_links(&r, json_get(j, STR("templateLinks")), &set);
+        if (e == ERR_OK) e = read_links(&r, json_get(j, STR("templateLinks")), &ids, &set);
     }
     map_free(&ids);
     if (e == ERR_OK && m->n != before) e = mistakes_err(m);
