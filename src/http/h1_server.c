@@ -183,7 +183,10 @@ static void on_time(struct timer *t)
     case BUSY:
         c->env->n_timed_out++;
         c->stream->timed_out = true;
-        conn_break(c);
+        if (!c->responded && c->in_pace.since_ms && c->env->handler->on_timeout)
+            c->env->handler->on_timeout(c->stream); /* the rest of its body is not waited for: it hears why */
+        else
+            conn_break(c);
         break;
     }
 }

@@ -43,6 +43,8 @@ struct server_handler {
     void (*on_readable)(struct server_stream *s); /* peek will tell something new */
     void (*on_writable)(struct server_stream *s); /* everything pending has left */
     void (*on_abort)(struct server_stream *s);    /* the connection broke; call done */
+    void (*on_timeout)(struct server_stream *s);  /* its body came too slowly, nothing is answered yet: answer and call
+                                                     done. NULL: on_abort instead */
 };
 
 struct server_stream {

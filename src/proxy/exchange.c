@@ -165,6 +165,11 @@ static void on_abort(struct server_stream *s)
     exchange_end(x);
 }
 
+static void on_timeout(struct server_stream *s)
+{
+    exchange_refuse(CONTAINER_OF(s, struct exchange, down), REASON_REQUEST_TIMEOUT, NULL);
+}
+
 static void on_readable(struct server_stream *s)
 {
     relay_client_readable(CONTAINER_OF(s, struct exchange, down));
@@ -181,4 +186,5 @@ const struct server_handler exchange_handler = {
     .on_readable = on_readable,
     .on_writable = on_writable,
     .on_abort = on_abort,
+    .on_timeout = on_timeout,
 };

@@ -190,7 +190,11 @@ static void on_abort(struct server_stream *s)
     end(of(s));
 }
 
-static const struct server_handler handler = {on_readable, on_malformed, on_readable, on_writable, on_abort};
+static const struct server_handler handler = {.on_request = on_readable,
+                                              .on_malformed = on_malformed,
+                                              .on_readable = on_readable,
+                                              .on_writable = on_writable,
+                                              .on_abort = on_abort};
 
 static void on_connection(struct watch *w, uint32_t events)
 {

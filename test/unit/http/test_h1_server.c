@@ -148,7 +148,11 @@ static void on_abort(struct server_stream *s)
     done((struct stream *)s);
 }
 
-static const struct server_handler handler = {on_readable, on_malformed, on_readable, on_writable, on_abort};
+static const struct server_handler handler = {.on_request = on_readable,
+                                              .on_malformed = on_malformed,
+                                              .on_readable = on_readable,
+                                              .on_writable = on_writable,
+                                              .on_abort = on_abort};
 
 /* --- the client --- */
 
