@@ -29,12 +29,12 @@ part_memcheck() {
         'valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite "$1" >"$1.memcheck" 2>&1 ||
          { echo "not ok memcheck $1"; tail -n 40 "$1.memcheck"; exit 1; }' sh '{}'
 }
-# every fuzz target; a quarter of an hour in all, at least twenty seconds each
+# every fuzz target; ten minutes in all, at least twenty seconds each
 part_fuzz() {
     local n
     n=$(find test/fuzz -name 'fuzz_*.c' | wc -l)
     [ "$n" -gt 0 ] || return 1
-    local seconds=$((900 * JOBS / n))
+    local seconds=$((600 * JOBS / n))
     [ $seconds -gt 120 ] && seconds=120
     [ $seconds -lt 20 ] && seconds=20
     ./do fuzz $seconds
