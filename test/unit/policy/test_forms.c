@@ -227,6 +227,8 @@ static void residuals(void **state)
         {"principal.age < 20 || resource.x == 1", "resource.x == 1"},
         {"resource.x == 1 || principal.age > 20", "resource.x == 1 || true"},
         {"resource.x == 1 && 1 + \"a\" == 2", "resource.x == 1 && 1 + \"a\" == 2"},
+        {"resource.x && true", "resource.x && true"},
+        {"resource.x || false", "resource.x || false"},
         {"resource is Photo", "true"},
         {"resource is User", "false"},
         {"resource == User::\"alice\"", "false"},

@@ -190,6 +190,8 @@ static void verdicts(void **state)
         {"if principal has name then false else principal.name == \"a\"", false, POLICY_FAULT_TYPE},
         {"(principal has name && true) && principal.name == \"a\"", true, POLICY_FAULT_NONE},
         {"(principal has name || principal has name) && principal.name == \"a\"", true, POLICY_FAULT_NONE},
+        {"(principal has name || principal has address.zip) && principal.name == \"a\"", false, POLICY_FAULT_TYPE},
+        {"(principal has address.zip || principal has name) && principal.name == \"a\"", false, POLICY_FAULT_TYPE},
         {"(principal has name || true) && principal.name == \"a\"", false, POLICY_FAULT_TYPE},
         {"principal has address.zip && principal.address.zip == 1", true, POLICY_FAULT_NONE},
         {"principal has address && principal.address.zip == 1", false, POLICY_FAULT_TYPE},
