@@ -6,7 +6,7 @@ export JOBS
 
 # What each kind of work needs, as Debian packages. A verb asks for the sum of what it does.
 PKG_BUILD='gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev'
-PKG_TEST='python3-cryptography libcmocka-dev libjansson-dev python3 curl openssl procps strace'
+PKG_TEST='python3-cryptography libcmocka-dev libjansson-dev python3 curl openssl procps strace mandoc zsh fish git'
 PKG_PEERS='nodejs/node npm/npm nginx wrk'
 PKG_CLANG='clang libclang-rt-14-dev'
 PKG_FORMAT='clang-format'
@@ -50,6 +50,14 @@ need() {
     "${as[@]}" apt-get update -q >&2 || die "apt-get update failed"
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2 ||
         die "apt-get install failed: ${missing[*]}"
+}
+
+# The tests ask for "localhost" by name. A bare system (a debootstrap folder, a small image) may not know it.
+need_localhost() {
+    getent hosts localhost >/dev/null && return
+    [ -w /etc/hosts ] || [ ! -e /etc/hosts ] && [ -w /etc ] || die "localhost has no address: add '127.0.0.1 localhost' to /etc/hosts"
+    say "naming 127.0.0.1 localhost in /etc/hosts, where it was not"
+    printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >>/etc/hosts
 }
 
 # build DIR [MESON OPTION…] [-- TARGET…]: configures DIR when its options or the list of options changed, then builds.

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2086
 # usage: ./do test [WORD]: only the tests whose path contains WORD
 need $PKG_BUILD $PKG_TEST $PKG_PEERS $PKG_CLANG $PKG_FORMAT
+need_localhost
 only=${1:-}
 passed=0 failed=0 skipped=0
 export CONFORMANCE_DIR=${CONFORMANCE_DIR:-$PWD/../shared/conformance}
