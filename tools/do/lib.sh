@@ -55,7 +55,7 @@ need() {
 # The tests ask for "localhost" by name. A bare system (a debootstrap folder, a small image) may not know it.
 need_localhost() {
     getent hosts localhost >/dev/null && return
-    [ -w /etc/hosts ] || [ ! -e /etc/hosts ] && [ -w /etc ] || die "localhost has no address: add '127.0.0.1 localhost' to /etc/hosts"
+    [ -w /etc/hosts ] || { [ ! -e /etc/hosts ] && [ -w /etc ]; } || die "localhost has no address: add '127.0.0.1 localhost' to /etc/hosts"
     say "naming 127.0.0.1 localhost in /etc/hosts, where it was not"
     printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >>/etc/hosts
 }
