@@ -116,6 +116,8 @@ static void refuses_json(void **state)
          "\"All\"}}",
          "{\"effect\":\"permit\",\"principal\":{\"op\":\"All\"},\"action\":{\"op\":\"All\"},\"resource\":{\"op\":"
          "\"All\"},\"conditions\":[],\"annotations\":{\"a b\":\"c\"}}",
+         "{\"effect\":\"permit\",\"principal\":{\"op\":\"All\"},\"action\":{\"op\":\"==\",\"slot\":\"?action\"},"
+         "\"resource\":{\"op\":\"All\"},\"conditions\":[]}",
          "{\"staticPolicies\":{\"a\":\"permit(principal == ?principal, action, resource);\"}}",
          "{\"templates\":{\"a\":\"permit(principal, action, resource);\"}}",
          "{\"staticPolicies\":{},\"templateLinks\":[{\"templateId\":\"x\",\"newId\":\"y\",\"values\":{}}]}"};
@@ -305,12 +307,40 @@ static void partial_conclusions(void **state)
     }
 }
 
+/* Layout and residuals when memory runs out: an answer that is whole, or none. */
+static void other_allocations(void **state)
+{
+    (void)state;
+    static const char *const text = "permit(principal, action, resource == P::\"x\") when { resource.a has b.c && "
+                                    "[resource, principal].contains(context) };";
+    struct world w;
+    world_init(&w);
+    world_load(&w, text, NULL);
+    struct partial_request q = {.principal = world_uid(&w, "U::\"a\""), .action = world_uid(&w, "Action::\"v\"")};
+    EACH_ALLOC_FAILING({
+        struct arena mem;
+        struct mistakes m;
+        struct buf b;
+        struct partial_decision d;
+        arena_init(&mem, NULL, 0, 64u << 20);
+        mistakes_init(&m, &mem);
+        buf_init(&b, 65536);
+        enum err e = policies_format(str_of(text), &mem, &m, &b);
+        if (e == ERR_OK) e = partial_decide(&w.set, NULL, &q, &mem, &d);
+        if (e != ERR_OK) assert_true(alloc_fail_hit());
+        if (e == ERR_OK) assert_int_equal(d.policies[0].truth, PARTIAL_RESIDUAL);
+        buf_free(&b);
+        arena_reset(&mem);
+    })
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_of_text), cmocka_unit_test(policy_sets),           cmocka_unit_test(refuses_json),
         cmocka_unit_test(deep_json),    cmocka_unit_test(json_every_allocation), cmocka_unit_test(lays_out),
-        cmocka_unit_test(residuals),    cmocka_unit_test(partial_conclusions),
+        cmocka_unit_test(residuals),    cmocka_unit_test(other_allocations),     cmocka_unit_test(partial_conclusions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
