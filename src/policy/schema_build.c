@@ -303,51 +303,53 @@ static enum err build_entities(struct builder *b)
     return ERR_OK;
 }
 
-/* Descendants by walking up from every type: its ancestors get it. The stack holds each type at most once. */
+/* What one walk upwards needs: `seen` holds who came by last, the stack each type at most once. */
+struct climb {
+    struct map index;
+    uint32_t *stack, *seen;
+    bool fill; /* first all are counted, then written down */
+};
+
+/* Every type above the i-th gets it among its descendants. */
+static void climb_types(struct climb *c, struct entity_type **types, uint32_t i)
+{
+    uint32_t depth = 0;
+    c->stack[depth++] = i;
+    while (depth) {
+        const struct entity_type *t = types[c->stack[--depth]];
+        for (uint32_t k = 0; k < t->parents_n; k++) {
+            struct entity_type **p = map_get(&c->index, t->parents[k]);
+            if (!p || c->seen[p - types] == i + 1) continue;
+            c->seen[p - types] = i + 1;
+            str *descendants = (str *)(uintptr_t)(*p)->descendants;
+            if (c->fill) descendants[(*p)->descendants_n] = types[i]->name;
+            (*p)->descendants_n++;
+            c->stack[depth++] = (uint32_t)(p - types);
+        }
+    }
+}
+
 static enum err close_types(struct builder *b)
 {
-    struct schema *s = b->s;
-    uint32_t n = s->types_n;
-    uint32_t *stack = arena_array(b->mem, n + 1, sizeof *stack), *seen = arena_array(b->mem, n + 1, sizeof *seen);
-    struct map index = {0};
-    enum err err = stack && seen ? ERR_OK : no_memory(b);
+    uint32_t n = b->s->types_n;
+    struct climb c = {.stack = arena_array(b->mem, n + 1, sizeof *c.stack),
+                      .seen = arena_array(b->mem, n + 1, sizeof *c.seen)};
     struct entity_type **types = arena_array(b->mem, n + 1, sizeof *types);
-    if (!types) err = no_memory(b);
+    enum err err = types && c.stack && c.seen ? ERR_OK : no_memory(b);
     for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
-        types[i] = map_get(&s->types, s->type_list[i]->name);
-        if (map_put(&index, types[i]->name, &types[i], NULL) != ERR_OK) err = no_memory(b);
+        types[i] = map_get(&b->s->types, b->s->type_list[i]->name);
+        if (map_put(&c.index, types[i]->name, &types[i], NULL) != ERR_OK) err = no_memory(b);
     }
-    for (uint32_t pass = 0; err == ERR_OK && pass < 2; pass++) {
-        /* first count, then fill */
-        for (uint32_t i = 0; err == ERR_OK && pass && i < n; i++) {
-            types[i]->descendants = arena_array(b->mem, types[i]->descendants_n + 1, sizeof(str));
-            types[i]->descendants_n = 0;
-            if (!types[i]->descendants) err = no_memory(b);
-        }
-        memset(seen, 0, n * sizeof *seen);
-        for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
-            uint32_t depth = 0;
-            stack[depth++] = i;
-            bool start = true;
-            while (depth) {
-                const struct entity_type *t = types[stack[--depth]];
-                (void)start;
-                for (uint32_t k = 0; k < t->parents_n; k++) {
-                    struct entity_type **p = map_get(&index, t->parents[k]);
-                    if (!p || seen[p - types] == i + 1) continue;
-                    seen[p - types] = i + 1;
-                    if (pass) {
-                        str *d = (str *)(uintptr_t)(*p)->descendants;
-                        d[(*p)->descendants_n] = types[i]->name;
-                    }
-                    (*p)->descendants_n++;
-                    stack[depth++] = (uint32_t)(p - types);
-                }
-                start = false;
-            }
-        }
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) climb_types(&c, types, i);
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
+        types[i]->descendants = arena_array(b->mem, types[i]->descendants_n + 1, sizeof(str));
+        types[i]->descendants_n = 0;
+        c.seen[i] = 0;
+        if (!types[i]->descendants) err = no_memory(b);
     }
-    map_free(&index);
+    c.fill = true;
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) climb_types(&c, types, i);
+    map_free(&c.index);
     return err;
 }
 
@@ -423,50 +425,54 @@ static enum err build_actions(struct builder *b)
     return ERR_OK;
 }
 
-/* As close_types; meeting oneself again is a cycle, which actions may not have. */
+static str address(const struct uid *const *u)
+{
+    return str_make((const char *)u, sizeof *u);
+}
+
+/* As climb_types; meeting oneself is a cycle, which actions may not have. */
+static void climb_actions(struct builder *b, struct climb *c, struct action_type **all, uint32_t i)
+{
+    uint32_t depth = 0;
+    c->stack[depth++] = i;
+    while (depth) {
+        const struct action_type *t = all[c->stack[--depth]];
+        for (uint32_t k = 0; k < t->parents_n; k++) {
+            const struct uid *u = t->parents[k];
+            struct action_type **p = map_get(&c->index, address(&u));
+            if (!p || c->seen[p - all] == i + 1) continue;
+            c->seen[p - all] = i + 1;
+            if (*p == all[i] && !c->fill)
+                mistake(b->m, POLICY_FAULT_CYCLE, (*p)->at, (*p)->end, STR_NONE, "the action \"%.*s\" is in itself",
+                        STR_ARG((*p)->uid->id));
+            if (c->fill) (*p)->descendants[(*p)->descendants_n] = all[i];
+            (*p)->descendants_n++;
+            c->stack[depth++] = (uint32_t)(p - all);
+        }
+    }
+}
+
 static enum err close_actions(struct builder *b)
 {
-    struct schema *s = b->s;
-    uint32_t n = s->actions_n;
-    struct action_type **all = arena_array(b->mem, n + 1, sizeof *all),
-                       **stack = arena_array(b->mem, n + 1, sizeof *stack);
-    const struct action_type **seen = arena_array(b->mem, n + 1, sizeof *seen);
-    if (!all || !stack || !seen) return no_memory(b);
-    struct map index = {0};
-    enum err err = ERR_OK;
-    for (uint32_t i = 0; i < n && err == ERR_OK; i++) {
-        all[i] = (struct action_type *)(uintptr_t)s->action_list[i];
-        str key = str_make((const char *)&all[i]->uid, sizeof all[i]->uid);
-        if (map_put(&index, key, &all[i], NULL) != ERR_OK) err = no_memory(b);
+    uint32_t n = b->s->actions_n;
+    struct climb c = {.stack = arena_array(b->mem, n + 1, sizeof *c.stack),
+                      .seen = arena_array(b->mem, n + 1, sizeof *c.seen)};
+    struct action_type **all = arena_array(b->mem, n + 1, sizeof *all);
+    enum err err = all && c.stack && c.seen ? ERR_OK : no_memory(b);
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
+        all[i] = (struct action_type *)(uintptr_t)b->s->action_list[i];
+        if (map_put(&c.index, address(&all[i]->uid), &all[i], NULL) != ERR_OK) err = no_memory(b);
     }
-    for (uint32_t pass = 0; pass < 2 && err == ERR_OK; pass++) {
-        memset(seen, 0, n * sizeof *seen);
-        for (uint32_t i = 0; pass && i < n; i++) {
-            all[i]->descendants = arena_array(b->mem, all[i]->descendants_n + 1, sizeof *seen);
-            all[i]->descendants_n = 0;
-            if (!all[i]->descendants) return map_free(&index), no_memory(b);
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t depth = 0;
-            stack[depth++] = all[i];
-            while (depth) {
-                const struct action_type *t = stack[--depth];
-                for (uint32_t k = 0; k < t->parents_n; k++) {
-                    const struct uid *u = t->parents[k];
-                    struct action_type **p = map_get(&index, str_make((const char *)&u, sizeof u));
-                    if (!p || seen[p - all] == all[i]) continue;
-                    seen[p - all] = all[i];
-                    if (*p == all[i] && !pass)
-                        mistake(b->m, POLICY_FAULT_CYCLE, (*p)->at, (*p)->end, STR_NONE,
-                                "the action \"%.*s\" is in itself", STR_ARG((*p)->uid->id));
-                    if (pass) (*p)->descendants[(*p)->descendants_n] = all[i];
-                    (*p)->descendants_n++;
-                    stack[depth++] = *p;
-                }
-            }
-        }
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) climb_actions(b, &c, all, i);
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
+        all[i]->descendants = arena_array(b->mem, all[i]->descendants_n + 1, sizeof(const struct action_type *));
+        all[i]->descendants_n = 0;
+        c.seen[i] = 0;
+        if (!all[i]->descendants) err = no_memory(b);
     }
-    map_free(&index);
+    c.fill = true;
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) climb_actions(b, &c, all, i);
+    map_free(&c.index);
     return err;
 }
 

@@ -1,7 +1,6 @@
 /* Types of expressions, one kind of request at a time.
  *
- * An answer without a type says
- * that something is wrong inside; what is wrong has been told where it was found. */
+ * An answer without a type says that something is wrong inside; what is wrong has been told where it was found. */
 #include "policy/capability.h"
 #include "policy/core.h"
 #include "policy/typecheck_internal.h"
