@@ -61,23 +61,26 @@ static const struct issuer *find(const void *of, str iss)
     return str_eq(iss, issuer.iss) ? &issuer : NULL;
 }
 
-/* What goes into a header decodes to itself and holds nothing a header may not hold. */
+/* What goes into a header, `encoded`, decodes to itself and holds nothing a header may not hold. */
+static void check_encoded(str value, str encoded, enum err (*decode)(str, char *, size_t *), struct arena *mem)
+{
+    char *back = arena_alloc(mem, encoded.n + 1);
+    size_t n = 0;
+    must(value.n && encoded.p && back);
+    for (size_t i = 0; i < encoded.n; i++) must(encoded.p[i] > 0x20 && encoded.p[i] < 0x7f && encoded.p[i] != ',');
+    must(decode(encoded, back, &n) == ERR_OK && str_eq(str_make(back, n), value));
+    for (size_t i = 0; i < value.n; i++) must((unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f);
+}
+
 static void check_value(str value, struct arena *mem)
 {
-    char *back = arena_alloc(mem, value.n * 3 + 1);
-    size_t n;
-    must(value.n && back);
-    str encoded = principal_encode(STR_NONE, value, mem);
-    must(encoded.p);
-    for (size_t i = 0; i < encoded.n; i++) must(encoded.p[i] > 0x20 && encoded.p[i] < 0x7f && encoded.p[i] != ',');
-    must(header_value_decode(encoded, back, &n) == ERR_OK && str_eq(str_make(back, n), value));
-    for (size_t i = 0; i < value.n; i++) must((unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f);
+    check_encoded(value, header_list_encode(&value, 1, mem), header_value_decode, mem);
 }
 
 static void check_claims(const struct claims *c, struct arena *mem)
 {
     must(c->exp_s > NOW && c->alg >= ALG_HS256 && c->alg <= ALG_HS512);
-    check_value(c->sub, mem);
+    check_encoded(c->sub, principal_encode(STR_NONE, c->sub, mem), principal_part_decode, mem);
     if (c->client.n) check_value(c->client, mem);
     if (c->product.n) must(name_set_has(&issuer.products, c->product));
     must(c->n_roles <= 2);
