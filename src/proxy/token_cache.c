@@ -8,15 +8,36 @@
 #define HITS_MAX 3
 #define TAIL     32u /* bytes of the token that are hashed: the signature's end, different for any two good tokens */
 
+static const size_t sizes[TOKEN_CACHE_SIZES] = {768, 1024, 1536, 2048, 3072, 4096, 6144, 8192};
+
 void token_cache_init(struct token_cache *c, uint32_t sets, size_t max_bytes)
 {
     *c = (struct token_cache){.sets = sets, .max_bytes = max_bytes};
+    for (int i = 0; i < TOKEN_CACHE_SIZES; i++) slab_init(&c->slabs[i], sizes[i], 32, SIZE_MAX / sizes[i]);
+}
+
+/* The slab that holds entries of `need` bytes; TOKEN_CACHE_SIZES: none does. */
+static int slab_for(size_t need)
+{
+    int i = 0;
+    while (i < TOKEN_CACHE_SIZES && sizes[i] < need) i++;
+    return i;
+}
+
+static struct token_entry *entry_alloc(struct token_cache *c, size_t need)
+{
+    int i = slab_for(need);
+    return i < TOKEN_CACHE_SIZES ? slab_take(&c->slabs[i]) : malloc(need);
 }
 
 static void entry_free(struct token_cache *c, struct token_entry *e)
 {
+    int i = slab_for(e->size);
     c->bytes -= e->size;
-    free(e);
+    if (i < TOKEN_CACHE_SIZES)
+        slab_give(&c->slabs[i], e);
+    else
+        free(e);
 }
 
 static void unlink_way(struct token_cache *c, struct token_entry **way)
@@ -33,6 +54,7 @@ void token_cache_free(struct token_cache *c)
         if (c->ways[i]) unlink_way(c, &c->ways[i]);
     free(c->ways);
     c->ways = NULL;
+    for (int i = 0; i < TOKEN_CACHE_SIZES; i++) slab_free(&c->slabs[i]);
 }
 
 static uint64_t token_hash(str token)
@@ -131,7 +153,8 @@ static uint32_t find_grantors(const struct snapshot *snap, const struct claims *
     return n;
 }
 
-static struct token_entry *entry_make(str token, const struct claims *claims, const struct snapshot *snap)
+static struct token_entry *entry_make(struct token_cache *c, str token, const struct claims *claims,
+                                      const struct snapshot *snap)
 {
     str prefix = snap->issuers[claims->issuer].issuer->prefix;
     size_t grantors = (size_t)claims->n_roles + claims->n_permissions;
@@ -139,7 +162,7 @@ static struct token_entry *entry_make(str token, const struct claims *claims, co
                   principal_part_encoded_len(prefix) + 1 + principal_part_encoded_len(claims->sub) +
                   header_value_encoded_len(claims->client) + list_room(claims->roles, claims->n_roles) +
                   list_room(claims->permissions, claims->n_permissions);
-    struct token_entry *e = malloc(room);
+    struct token_entry *e = entry_alloc(c, room);
     if (!e) return NULL;
     uint16_t *g = (uint16_t *)(void *)(e + 1);
     struct layout l = {(char *)(g + grantors)};
@@ -170,7 +193,7 @@ static struct token_entry **victim(struct token_entry **set)
 struct token_entry *token_cache_put(struct token_cache *c, str token, const struct claims *claims,
                                     const struct snapshot *snap, uint64_t serial)
 {
-    struct token_entry *e = entry_make(token, claims, snap);
+    struct token_entry *e = entry_make(c, token, claims, snap);
     if (!e) return NULL;
     e->hash = token_hash(token);
     e->snapshot = serial;

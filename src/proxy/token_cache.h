@@ -7,6 +7,7 @@
 #ifndef SALLYPORT_PROXY_TOKEN_CACHE_H
 #define SALLYPORT_PROXY_TOKEN_CACHE_H
 
+#include "base/slab.h"
 #include "config/snapshot.h"
 #include "identity/verify.h"
 
@@ -35,7 +36,12 @@ struct token_entry {
     bool linked; /* in the table */
 };
 
+/* Entries come from slabs of these sizes: tokens come and go all day, and an allocator that serves them in every size
+ * slowly spreads over more and more pages. A larger entry is allocated by itself. */
+#define TOKEN_CACHE_SIZES 8
+
 struct token_cache {
+    struct slab slabs[TOKEN_CACHE_SIZES];
     struct token_entry **ways; /* sets × TOKEN_CACHE_WAYS */
     uint32_t sets;
     size_t bytes, max_bytes;
