@@ -199,6 +199,13 @@ static void last_good_set_is_kept(void **state)
     jwks_free(&j);
 }
 
+/* The text, with or without the address behind it: that is told where the name has more than one. */
+static bool says(const char *got, const char *want)
+{
+    size_t n = strlen(want);
+    return strncmp(got, want, n) == 0 && (got[n] == 0 || got[n] == ':');
+}
+
 static void a_fault_is_named(void **state)
 {
     (void)state;
@@ -217,7 +224,7 @@ static void a_fault_is_named(void **state)
         struct keeper k = {0};
         struct jwks *j = start(&k, peer_port(&p, "good"), rows[i].path, 0, 0);
         for (int turn = 0; turn < 200 && !status_of(j).failing; turn++) loop_turn(env.loop, 20);
-        assert_string_equal(status_of(j).last_error, rows[i].want);
+        if (!says(status_of(j).last_error, rows[i].want)) fail_msg("\"%s\"", status_of(j).last_error);
         assert_int_equal(k.taken, 0);
         jwks_free(&j);
     }
@@ -337,7 +344,7 @@ static void each_allocation_may_fail(void **state)
         assert_err(jwks_new(&env, &o, &j), j ? ERR_OK : ERR_NO_MEMORY);
         for (int i = 0; j && i < 100 && !k.flag && !status_of(j).failing; i++) loop_turn(env.loop, 20);
         assert_true(k.flag != alloc_fail_hit());
-        if (j) assert_string_equal(status_of(j).last_error, alloc_fail_hit() ? "out of memory" : "");
+        if (j) assert_true(says(status_of(j).last_error, alloc_fail_hit() ? "out of memory" : ""));
         jwks_free(&j);
         loop_turn(env.loop, 0);
     });
