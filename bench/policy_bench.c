@@ -147,6 +147,7 @@ static double decisions(struct world *w, const struct names *names, uint32_t pol
             *judged += w->decider.judged;
         }
     double seconds = (double)(cpu_ns() - begin) / 1e9;
+    if (!n) give_up("no decision");
     *allowed = *allowed * 100 / n;
     *judged = *judged * 10 / n;
     return (double)n / seconds;

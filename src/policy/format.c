@@ -143,7 +143,7 @@ static bool split(struct layout *l, uint32_t from, uint32_t to, enum token_kind 
     for (uint32_t i = from; i < to; i++) {
         if (opens(l, i)) i = l->close[i];
         if (!is(l, i, op)) continue;
-        expression(l, start, i, any ? indent : indent, any ? indent : column);
+        expression(l, start, i, indent, any ? indent : column);
         any = true;
         start = behind_comments(l, i + 1, to);
         if (start < to) l->before[start] = indent;
