@@ -223,7 +223,8 @@ def ratio_lines(count, seconds):
     yield '| CPU of the proxy per request | µs (ours / theirs) | ratio: median | quartiles | range | goal | |'
     yield '|---|---|---|---|---|---|---|'
     for what, a, b, mode, mode_a, goal in RATIOS:
-        r = attempt(what, m.pairs, a, b, mode, count, seconds, mode_a=mode_a)
+        # HS256 is so cheap that the tokens would run out in a longer run, and be met again
+        r = attempt(what, m.pairs, a, b, mode, count, 1 if mode == 'hs-many' else seconds, mode_a=mode_a)
         if not r:
             yield f'| {what} | | | | | {goal or ""} | **not measured** |'
             continue

@@ -25,7 +25,7 @@ void buf_clear(struct buf *b)
 char *buf_room(struct buf *b, size_t n)
 {
     if (b->bad) return NULL;
-    if (LIKELY(b->cap - b->n >= n)) return b->p + b->n;
+    if (LIKELY(b->p && b->cap - b->n >= n)) return b->p + b->n;
     if (n > b->max - b->n) {
         b->bad = true;
         return NULL;
