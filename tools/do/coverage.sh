@@ -4,6 +4,7 @@ need $PKG_BUILD $PKG_TEST $PKG_PEERS $PKG_CLANG llvm
 CC=clang build build-cov -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
 export CONFORMANCE_DIR=${CONFORMANCE_DIR:-$PWD/../shared/conformance}
 export BUILD=$PWD/build-cov SALLYPORT=$PWD/build-cov/sallyport EXAMPLES=$PWD/build-cov/examples
+node_modules >&2
 rm -rf build-cov/profiles
 mkdir -p build-cov/profiles
 export LLVM_PROFILE_FILE=$PWD/build-cov/profiles/%p-%m.profraw

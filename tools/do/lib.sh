@@ -98,6 +98,13 @@ build_tests() {
     build build-test -Dwerror=true
 }
 
+# The packages of test/node, exactly as its lock file says; nothing is fetched when they are there.
+node_modules() {
+    [ -f test/node/package.json ] || return 0
+    [ test/node/node_modules/.package-lock.json -nt test/node/package-lock.json ] ||
+        (cd test/node && npm ci --no-audit --no-fund)
+}
+
 # seconds_since START: whole seconds since $SECONDS was START.
 seconds_since() { printf '%d' $((SECONDS - $1)); }
 

@@ -8,6 +8,7 @@ export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIO
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 export CONFORMANCE_DIR=${CONFORMANCE_DIR:-$PWD/../shared/conformance}
 export BUILD=$PWD/$dir SALLYPORT=$PWD/$dir/sallyport EXAMPLES=$PWD/$dir/examples
+node_modules >&2
 shopt -s nullglob
 scripts=()
 for script in test/blackbox/* test/stories/*; do

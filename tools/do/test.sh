@@ -30,12 +30,6 @@ build_sanitized() {
     CC=clang build build-asan -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 }
 
-node_modules() {
-    [ -f test/node/package.json ] || return 0
-    [ test/node/node_modules/.package-lock.json -nt test/node/package-lock.json ] ||
-        (cd test/node && npm ci --no-audit --no-fund)
-}
-
 finish() {
     printf 'total %d s\n' "$SECONDS"
     echo "$passed passed, $failed failed, $skipped skipped"
