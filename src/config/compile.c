@@ -230,7 +230,14 @@ static void compile_products(struct compile *k)
     if (!all || !keys) return;
     for (uint32_t i = 0; i < c->n_products; i++) {
         const struct config_product *from = &c->products[i];
-        all[i] = (struct snapshot_product){keep(k, from->name), i, from->auth, (uint16_t)i};
+        all[i] = (struct snapshot_product){.name = keep(k, from->name),
+                                           .index = i,
+                                           .auth = from->auth,
+                                           .grantor = (uint16_t)i,
+                                           .login = from->login,
+                                           .proof = from->proof,
+                                           .users = keep(k, from->users.s),
+                                           .stored = from->stored};
         put(k, &k->s->products_by_name, all[i].name, &all[i]);
         for (uint32_t j = 0; j < from->n_keys; j++, at++) {
             keys[at] = (struct snapshot_key){.id = keep(k, from->keys[j].id), .product = i};

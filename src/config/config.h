@@ -8,6 +8,7 @@
 #define SALLYPORT_CONFIG_CONFIG_H
 
 #include "base/arena.h"
+#include "config/authentication.h"
 #include "config/diag.h"
 
 /* Bounds of what one file may hold. */
@@ -92,6 +93,10 @@ struct config_product {
     struct config_key *keys;
     uint32_t n_keys;
     struct config_list may; /* action names, "service:invoke" among them */
+    enum product_login login;
+    enum product_proof proof;
+    struct config_str users; /* its user base; empty: the first of authentication.user_bases */
+    bool stored;             /* comes from the store, not from the file */
 };
 
 /* Credentials an application declares that it needs to see. */
@@ -144,6 +149,21 @@ struct config_timeouts {
     uint32_t head_ms, body_rate, body_grace_ms, idle_ms, connect_ms, response_ms, total_ms, drain_ms;
 };
 
+/* The section as it was read; config_authentication_settings makes `settings` of it. */
+struct config_authentication {
+    bool on;
+    struct config_pos at;
+    struct config_str issuer;
+    struct config_list audience;
+    uint32_t access_s, refresh_s, session_s;
+    struct config_str algorithm;
+    uint32_t rotate_s, publish_ahead_s;
+    uint64_t memory; /* bytes */
+    uint32_t passes, concurrent, queue;
+    struct config_rate account, address;
+    struct config_list user_bases;
+};
+
 enum config_log_level { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARN, CONFIG_LOG_ERROR };
 
 struct config {
@@ -168,6 +188,11 @@ struct config {
     struct config_action *actions;
     struct config_grant *roles, *permissions;
     uint32_t n_issuers, n_products, n_services, n_actions, n_roles, n_permissions;
+    struct config_authentication authentication;
+    bool fed; /* one of `authentication`, `store`, `feed` is there: there is a store, and the gateway follows it */
+    enum config_engine engine;
+    uint32_t lease_ms;         /* always set when fed */
+    struct config_secret seal; /* SECRET_NONE: seal.key in the data folder */
 };
 
 /* What the command line sets over the file; NULL and 0 leave the file's word. */

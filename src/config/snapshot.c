@@ -4,7 +4,9 @@
 #include "policy/grants.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* --- life --- */
 
@@ -102,6 +104,15 @@ const struct snapshot_product *snapshot_product(const struct snapshot *s, str na
 const struct snapshot_service *snapshot_service(const struct snapshot *s, str name)
 {
     return map_get(&s->services_by_name, name);
+}
+
+enum err snapshot_data_path(const struct snapshot *s, const char *name, char *out, size_t room)
+{
+    char here[4096] = "";
+    bool relative = s->data.n == 0 || s->data.p[0] != '/';
+    if (relative && !getcwd(here, sizeof here)) return ERR_LIMIT;
+    int n = snprintf(out, room, "%s%s%.*s/%s", here, relative ? "/" : "", STR_ARG(s->data), name);
+    return n > 0 && (size_t)n < room ? ERR_OK : ERR_LIMIT;
 }
 
 /* Grantors are kept in maps as their number plus one: NULL is none. */

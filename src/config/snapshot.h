@@ -60,6 +60,10 @@ struct snapshot_product {
     uint32_t index;
     enum product_auth auth;
     uint16_t grantor;
+    enum product_login login;
+    enum product_proof proof;
+    str users;   /* its user base, always set when login is not LOGIN_NONE */
+    bool stored; /* comes from the store, not from the file */
 };
 
 struct snapshot_key {
@@ -68,7 +72,7 @@ struct snapshot_key {
     unsigned char sha256[32]; /* of the whole key text */
 };
 
-enum key_source { KEY_SOURCE_FILE, KEY_SOURCE_URL, KEY_SOURCE_SECRET };
+enum key_source { KEY_SOURCE_FILE, KEY_SOURCE_URL, KEY_SOURCE_SECRET, KEY_SOURCE_FEED /* the store's feed */ };
 
 struct snapshot_issuer {
     str name;
@@ -98,6 +102,12 @@ struct snapshot {
     enum config_log_level log_level;
     const struct config_network *networks; /* see snapshot_hop_trusted */
     uint32_t n_networks;
+
+    struct authentication_settings authentication;
+    bool fed; /* there is a store, and the gateway follows its feed */
+    enum config_engine engine;
+    uint32_t lease_ms;         /* of the feed; set when fed */
+    struct config_secret seal; /* where the sealing key comes from; SECRET_NONE: seal.key in the data folder */
 
     const struct snapshot_service *services;
     const struct snapshot_action *actions; /* explicit ones first, then the implicit ones */
@@ -132,6 +142,10 @@ const struct snapshot_issuer *snapshot_issuer(const struct snapshot *s, str iss)
 const struct snapshot_action *snapshot_action(const struct snapshot *s, str name);
 const struct snapshot_product *snapshot_product(const struct snapshot *s, str name);
 const struct snapshot_service *snapshot_service(const struct snapshot *s, str name);
+
+/* The data folder as an absolute path with `name` in it, "/var/lib/sallyport/data.sock", NUL-terminated.
+ * ERR_LIMIT: longer than `room`. */
+MUST_USE enum err snapshot_data_path(const struct snapshot *s, const char *name, char *out, size_t room);
 
 /* The grantor of a role or permission that a token asserts, or SNAPSHOT_NO_GRANTOR when it grants nothing. A
  * permission named like an action grants that action. */
