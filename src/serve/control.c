@@ -94,7 +94,7 @@ static bool may_ask(const struct control_peer *peer, const struct request *q, st
 /* --- the query --- */
 
 /* The value of `name`; "" if it stands alone; .p == NULL if it is not there. */
-static str query_value(const struct request *q, str name)
+str control_query(const struct request *q, str name)
 {
     for (str rest = q->query; q->has_query && rest.n;) {
         str value = str_cut(&rest, '&'), key = str_cut(&value, '=');
@@ -105,7 +105,7 @@ static str query_value(const struct request *q, str name)
 
 static bool query_flag(const struct request *q, str name)
 {
-    str v = query_value(q, name);
+    str v = control_query(q, name);
     return v.p && (v.n == 0 || str_eq(v, STR("1")) || str_eq(v, STR("true")));
 }
 
@@ -313,7 +313,7 @@ static bool json_body_ok(str body)
 }
 
 /* RFC 9110 §8.3: parameters may follow. */
-static bool is_json(const struct request *q)
+bool control_is_json(const struct request *q)
 {
     if (fields_count(&q->fields, FIELD_CONTENT_TYPE) != 1) return false;
     str type = fields_get(&q->fields, FIELD_CONTENT_TYPE)->value;
@@ -322,7 +322,7 @@ static bool is_json(const struct request *q)
 
 static void serve_reload(const struct control *c, const struct request *q, str body, struct control_reply *r)
 {
-    if (!is_json(q)) {
+    if (!control_is_json(q)) {
         reply_problem(r, REASON_MEDIA_TYPE_REFUSED);
     } else if (!json_body_ok(body)) {
         reply_problem(r, REASON_REQUEST_MALFORMED);
@@ -360,6 +360,40 @@ void control_reload_done(struct control_reply *r, const struct control_reload *r
     r->ready(r->ready_arg);
 }
 
+/* --- what others answer --- */
+
+void control_reply_wait(struct control_reply *r, void *waiting)
+{
+    r->extra_waits = true;
+    r->extra_waiting = waiting;
+}
+
+void control_reply_done(struct control_reply *r, uint16_t status, str content_type)
+{
+    r->extra_waits = false;
+    r->status = status;
+    r->content_type = content_type;
+    if (r->body.bad) reply_problem(r, REASON_INTERNAL);
+    if (r->inside) return;
+    r->next = CONTROL_DONE;
+    r->ready(r->ready_arg);
+}
+
+void control_reply_refuse(struct control_reply *r, enum reason reason)
+{
+    reply_problem(r, reason);
+    control_reply_done(r, r->status, r->content_type);
+}
+
+static bool serve_extra(const struct control *c, const struct control_peer *peer, const struct request *q, str body,
+                        struct control_reply *r)
+{
+    if (peer->face != CONTROL_LOCAL || !c->source->extra || !c->source->extra(c->source->ctx, peer, q, body, r))
+        return false;
+    if (r->extra_waits) r->next = CONTROL_WAIT;
+    return true;
+}
+
 /* --- the table of addresses --- */
 
 static const struct address {
@@ -394,7 +428,7 @@ static void dispatch(const struct control *c, const struct control_peer *peer, c
         if (method_ok(q, true, r)) serve_reload(c, q, body, r);
     } else if (local && str_starts(q->path, decisions)) {
         if (method_ok(q, false, r)) serve_decision(c, str_from(q->path, decisions.n), r);
-    } else {
+    } else if (!serve_extra(c, peer, q, body, r)) {
         reply_problem(r, REASON_NOT_FOUND);
     }
 }
@@ -420,6 +454,10 @@ void control_reply_free(struct control_reply *r)
     if (r->waiting) {
         r->waiting = false;
         r->control->source->reload_cancel(r->control->source->ctx, r);
+    }
+    if (r->extra_waits) {
+        r->extra_waits = false;
+        r->control->source->extra_cancel(r->control->source->ctx, r, r->extra_waiting);
     }
     buf_free(&r->body);
 }

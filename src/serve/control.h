@@ -4,7 +4,8 @@
  * its own and Origin, if present, too: a page in an operator's browser gets nothing (DNS rebinding, cross-site
  * POST). Control socket (Unix, 0600, peer credentials checked by control_socket.h): the same and
  *   GET /v1/status · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload
- * Writes take application/json only. What there is to tell comes from the role through a table of callbacks.
+ * Writes take application/json only. What there is to tell comes from the role through a table of callbacks, and what
+ * else the control socket serves (the administration) from one more of them, `extra`.
  * One thread: the control thread, where all callbacks run too; none may destroy the control or a reply. */
 #ifndef SALLYPORT_SERVE_CONTROL_H
 #define SALLYPORT_SERVE_CONTROL_H
@@ -13,6 +14,7 @@
 #include "base/buf.h"
 #include "http/message.h"
 #include "serve/decision.h"
+#include "serve/reason.h"
 
 #define CONTROL_RINGS_MAX  64
 #define CONTROL_CHECKS_MAX 32
@@ -49,6 +51,7 @@ struct control_facts {
 };
 
 struct control_reply;
+struct control_peer;
 
 struct control_reload {
     bool ok;
@@ -74,6 +77,15 @@ struct control_source {
      * reload_cancel came first. */
     void (*reload)(void *ctx, struct control_reply *reply);
     void (*reload_cancel)(void *ctx, struct control_reply *reply);
+    /* What this file does not serve itself, of whoever came by the control socket; NULL: nothing. False: there is no
+     * such address (404). True: control_reply_done or control_reply_refuse was called, or control_reply_wait, and then
+     * one of the two follows exactly once, unless extra_cancel came first. Method and Content-Type are its own to look
+     * at (control_is_json); peer, request and body are borrowed for the call. */
+    bool (*extra)(void *ctx, const struct control_peer *peer, const struct request *request, str body,
+                  struct control_reply *reply);
+    /* The asker is gone: what waits with that `waiting` (control_reply_wait) must not touch the reply any more. What it
+     * has begun in the store goes on. */
+    void (*extra_cancel)(void *ctx, struct control_reply *reply, void *waiting);
 };
 
 struct control {
@@ -87,6 +99,9 @@ struct control_peer {
                       * then Host may be any IP literal with that port, which no page can have as its name */
     const str *also; /* further authorities that are ours (a configured name); may be NULL */
     size_t also_n;
+    bool known; /* CONTROL_LOCAL: uid and pid are the kernel's word (SO_PEERCRED) */
+    uint32_t uid;
+    int32_t pid;
 };
 
 enum control_next {
@@ -108,6 +123,8 @@ struct control_reply {
     const struct control *control;
     bool inside;  /* control_handle has not returned yet */
     bool waiting; /* for control_reload_done */
+    bool extra_waits;
+    void *extra_waiting;
     bool deny_only;
     size_t rings_n;
     struct decision_cursor cursors[CONTROL_RINGS_MAX];
@@ -124,6 +141,18 @@ size_t control_follow(struct control_reply *r);
 
 /* The role's answer to source->reload. */
 void control_reload_done(struct control_reply *r, const struct control_reload *result);
+
+/* --- for source->extra --- */
+/* RFC 9110 §8.3: one Content-Type, application/json, parameters aside. */
+bool control_is_json(const struct request *q);
+/* The value of a query member, as it stands there (percent signs and all); "" if it stands alone; .p == NULL: none. */
+str control_query(const struct request *q, str name);
+/* An answer will come; `waiting` comes back in extra_cancel. */
+void control_reply_wait(struct control_reply *r, void *waiting);
+/* The answer is what was put into r->body. content_type: a constant, "application/json" mostly. */
+void control_reply_done(struct control_reply *r, uint16_t status, str content_type);
+/* A problem (serve/problem.h) in its place; what was put into r->body is dropped. */
+void control_reply_refuse(struct control_reply *r, enum reason reason);
 
 /* Frees the body and cancels what waits. Idempotent. */
 void control_reply_free(struct control_reply *r);

@@ -140,13 +140,36 @@ static void on_reply(void *arg)
     answer(arg);
 }
 
+/* The credentials of whoever connected wait in the room of an address that a Unix socket does not have. */
+struct creds {
+    uint32_t uid;
+    int32_t pid;
+    bool known;
+};
+_Static_assert(sizeof(struct creds) <= sizeof((struct net_peer *)0)->ip, "credentials fit a peer");
+
+static void note_creds(int fd, struct net_peer *peer)
+{
+    struct creds c = {0};
+    c.known = control_socket_peer(fd, &c.uid, &c.pid);
+    memcpy(peer->ip, &c, sizeof c);
+}
+
 static void handle(struct control_stream *x)
 {
     const struct face *f = x->down.listener;
+    struct control_peer peer = f->peer;
+    if (peer.face == CONTROL_LOCAL) {
+        struct creds c;
+        memcpy(&c, x->down.peer->ip, sizeof c);
+        peer.known = c.known;
+        peer.uid = c.uid;
+        peer.pid = c.pid;
+    }
     x->handled = true;
     x->reply.ready = on_reply;
     x->reply.ready_arg = x;
-    control_handle(&x->server->control, &f->peer, &x->down.request, buf_str(&x->body), &x->reply);
+    control_handle(&x->server->control, &peer, &x->down.request, buf_str(&x->body), &x->reply);
     if (x->reply.next != CONTROL_WAIT) answer(x);
 }
 
@@ -204,10 +227,12 @@ static void on_connection(struct watch *w, uint32_t events)
     (void)events;
     while (net_accept(w->fd, &fd, &peer) == ERR_OK) {
         struct watch refused = {.fd = fd};
-        if (f->peer.face == CONTROL_LOCAL && !control_socket_peer_ok(fd))
+        if (f->peer.face == CONTROL_LOCAL && !control_socket_peer_ok(fd)) {
             watch_close(&refused);
-        else
-            server_conn_open(&f->env, fd, &peer, f);
+            continue;
+        }
+        if (f->peer.face == CONTROL_LOCAL) note_creds(fd, &peer);
+        server_conn_open(&f->env, fd, &peer, f);
     }
 }
 

@@ -77,12 +77,21 @@ enum err control_socket_open(const char *path, int *out_fd)
     return ERR_OK;
 }
 
-bool control_socket_peer_ok(int fd)
+bool control_socket_peer(int fd, uint32_t *uid, int32_t *pid)
 {
     struct ucred who;
     socklen_t n = sizeof who;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0 || n != sizeof who) return false;
-    return who.uid == geteuid() || who.uid == 0;
+    *uid = who.uid;
+    *pid = who.pid;
+    return true;
+}
+
+bool control_socket_peer_ok(int fd)
+{
+    uint32_t uid;
+    int32_t pid;
+    return control_socket_peer(fd, &uid, &pid) && (uid == geteuid() || uid == 0);
 }
 
 void control_socket_close(const char *path, int *fd)

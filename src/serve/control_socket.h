@@ -11,6 +11,8 @@ MUST_USE enum err control_socket_open(const char *path, int *out_fd);
 
 /* Whether the process at the other end runs as our user or as root (SO_PEERCRED). */
 bool control_socket_peer_ok(int fd);
+/* Who that process was when it connected. False: it cannot be told. */
+bool control_socket_peer(int fd, uint32_t *uid, int32_t *pid);
 
 /* Closes and removes the name if it is still ours. */
 void control_socket_close(const char *path, int *fd);

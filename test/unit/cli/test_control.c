@@ -164,8 +164,14 @@ static void decide(const char *id, enum effect effect, enum reason reason, str p
 
 static void serve(void)
 {
-    static const struct control_source source = {NULL,       role_started, role_checks, role_metrics, role_status,
-                                                 role_rings, role_facts,   role_reload, role_cancel};
+    static const struct control_source source = {.started = role_started,
+                                                 .checks = role_checks,
+                                                 .metrics = role_metrics,
+                                                 .status = role_status,
+                                                 .rings = role_rings,
+                                                 .facts = role_facts,
+                                                 .reload = role_reload,
+                                                 .reload_cancel = role_cancel};
     struct loop *loop = loop_new(NULL);
     struct control_server *s;
     if (!loop || decision_ring_new(&ring) != ERR_OK || control_server_new(loop, &source, &s) != ERR_OK ||

@@ -10,7 +10,7 @@
 static struct role {
     struct decision_ring *rings[2];
     bool started, keys_ok, reload_at_once, facts_known;
-    struct control_reply *reloading;
+    struct control_reply *reloading, *waiting;
     int reloads, cancels, ready_calls;
     struct control_reload result;
 } role;
@@ -81,8 +81,35 @@ static void role_cancel(void *ctx, struct control_reply *reply)
     r->reloading = NULL;
 }
 
-static const struct control_source source = {&role,      role_started, role_checks, role_metrics, role_status,
-                                             role_rings, role_facts,   role_reload, role_cancel};
+static bool role_extra(void *ctx, const struct control_peer *peer, const struct request *q, str body,
+                       struct control_reply *reply)
+{
+    struct role *r = ctx;
+    assert_int_equal(peer->face, CONTROL_LOCAL);
+    if (!str_starts(q->path, STR("/v1/users"))) return false;
+    if (q->method_id != METHOD_GET && !control_is_json(q)) {
+        control_reply_refuse(reply, REASON_MEDIA_TYPE_REFUSED);
+    } else if (str_eq(control_query(q, STR("later")), STR("1"))) {
+        r->waiting = reply;
+        control_reply_wait(reply, &r->waiting);
+    } else {
+        buf_put(&reply->body, body);
+        control_reply_done(reply, 201, STR("application/json"));
+    }
+    return true;
+}
+
+static void role_extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
+{
+    struct role *r = ctx;
+    assert_ptr_equal(reply, r->waiting);
+    assert_ptr_equal(waiting, &r->waiting);
+    r->waiting = NULL;
+}
+
+static const struct control_source source = {&role,       role_started, role_checks,      role_metrics,
+                                             role_status, role_rings,   role_facts,       role_reload,
+                                             role_cancel, role_extra,   role_extra_cancel};
 static const struct control control = {&source};
 
 static int setup(void **state)
@@ -479,6 +506,48 @@ static void reload_now_later_or_never(void **state)
     assert_int_equal(role.reloads, 3);
 }
 
+static void others_answer_what_we_do_not_serve(void **state)
+{
+    (void)state;
+    struct control_reply r;
+    struct question q = {"DELETE", "/v1/users/alice", NULL, "localhost", NULL, "application/json", "{\"a\":1}"};
+    ask(CONTROL_ADMIN, "127.0.0.1:1", (struct question){"GET", q.path, NULL, "127.0.0.1:1", NULL, NULL, NULL}, &r);
+    assert_int_equal(r.status, 404); /* the control socket's only */
+    control_reply_free(&r);
+
+    ask(CONTROL_LOCAL, "", q, &r);
+    assert_int_equal(r.next, CONTROL_DONE);
+    assert_int_equal(r.status, 201);
+    assert_str(buf_str(&r.body), STR("{\"a\":1}"));
+    control_reply_free(&r);
+
+    ask(CONTROL_LOCAL, "", (struct question){"POST", "/v1/nothing", NULL, "localhost", NULL, NULL, NULL}, &r);
+    assert_int_equal(r.status, 404);
+    control_reply_free(&r);
+    ask(CONTROL_LOCAL, "", (struct question){"PUT", q.path, NULL, "localhost", NULL, "text/plain", "x"}, &r);
+    assert_int_equal(r.status, 415);
+    control_reply_free(&r);
+
+    q.query = "later=1";
+    ask(CONTROL_LOCAL, "", q, &r);
+    assert_int_equal(r.next, CONTROL_WAIT);
+    assert_int_equal(role.ready_calls, 0);
+    buf_puts(&r.body, "half of an answer");
+    control_reply_refuse(&r, REASON_CONFIG_REFUSED);
+    assert_int_equal(role.ready_calls, 1);
+    assert_int_equal(r.next, CONTROL_DONE);
+    assert_int_equal(r.status, 422);
+    assert_true(str_starts(buf_str(&r.body), STR("{\"type\"")));
+    role.waiting = NULL;
+    control_reply_free(&r);
+
+    ask(CONTROL_LOCAL, "", q, &r);
+    assert_ptr_equal(role.waiting, &r);
+    control_reply_free(&r); /* the asker has gone */
+    assert_null(role.waiting);
+    control_reply_free(&r);
+}
+
 static void lack_of_memory_is_an_answer(void **state)
 {
     (void)state;
@@ -499,11 +568,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(only_our_own_names_are_answered), TEST(addresses_and_methods),
-        TEST(readiness_tells_what_is_missing), TEST(status_is_json),
-        TEST(last_means_the_last_denial),      TEST(decision_is_explained),
-        TEST(following_tells_what_comes_next), TEST(reload_now_later_or_never),
-        TEST(lack_of_memory_is_an_answer),
+        TEST(only_our_own_names_are_answered),    TEST(addresses_and_methods),
+        TEST(readiness_tells_what_is_missing),    TEST(status_is_json),
+        TEST(last_means_the_last_denial),         TEST(decision_is_explained),
+        TEST(following_tells_what_comes_next),    TEST(reload_now_later_or_never),
+        TEST(others_answer_what_we_do_not_serve), TEST(lack_of_memory_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
