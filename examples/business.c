@@ -110,6 +110,9 @@ static void handle(const struct request *r, struct reply *reply)
 
 int main(int argc, char **argv)
 {
-    static const struct server server = {"business", "a sample service: /{class}/{operation}", 9001, handle};
+    static const struct server server = {.name = "business",
+                                         .summary = "a sample service: /{class}/{operation}",
+                                         .default_port = 9001,
+                                         .handle = handle};
     return server_main(&server, argc, argv);
 }

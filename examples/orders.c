@@ -109,7 +109,9 @@ static void handle(const struct request *r, struct reply *reply)
 
 int main(int argc, char **argv)
 {
-    static const struct server server = {"orders", "a sample service: /items, /orders/{id}, /orders/{id}/pay", 9002,
-                                         handle};
+    static const struct server server = {.name = "orders",
+                                         .summary = "a sample service: /items, /orders/{id}, /orders/{id}/pay",
+                                         .default_port = 9002,
+                                         .handle = handle};
     return server_main(&server, argc, argv);
 }

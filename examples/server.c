@@ -65,6 +65,11 @@ void reply_text(struct reply *r, const char *text)
     if (!append(&r->body, &r->body_n, &r->body_cap, text, strlen(text))) r->failed = true;
 }
 
+void reply_bytes(struct reply *r, const char *bytes, size_t n)
+{
+    if (!append(&r->body, &r->body_n, &r->body_cap, bytes, n)) r->failed = true;
+}
+
 void reply_json(struct reply *r, const char *text)
 {
     if (text == NULL) {
@@ -213,6 +218,7 @@ static const char *reason_of(int status)
     switch (status) {
     case 200: return "OK";
     case 201: return "Created";
+    case 308: return "Permanent Redirect";
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
@@ -224,11 +230,10 @@ static const char *reason_of(int status)
 
 static void answer(struct conn *c, const struct reply *r, bool with_body)
 {
-    char head[512];
-    int n = snprintf(head, sizeof head,
-                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s%s\r\n", r->status,
-                     reason_of(r->status), r->body_n, r->extra == NULL ? "" : r->extra,
-                     c->closing ? "Connection: close\r\n" : "");
+    char head[2048];
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
+                     r->status, reason_of(r->status), r->type == NULL ? "application/json" : r->type, r->body_n,
+                     r->extra == NULL ? "" : r->extra, c->closing ? "Connection: close\r\n" : "");
     bool ok = n > 0 && (size_t)n < sizeof head && send_later(c, head, (size_t)n);
     if (ok && with_body && r->body_n > 0) ok = send_later(c, r->body, r->body_n);
     if (!ok) c->closing = true;
@@ -409,28 +414,56 @@ static int serve(const struct server *s, int listener)
     return 0;
 }
 
-int server_main(const struct server *s, int argc, char **argv)
+static void usage(const struct server *s, FILE *to)
 {
-    int port = s->default_port;
-    bool any = false;
+    fprintf(to, "%s: %s\nusage: %s [--port N] [--port-auto]", s->name, s->summary, s->name);
+    for (const struct server_option *o = s->options; o != NULL && o->name != NULL; o++)
+        fprintf(to, " [%s %s]", o->name, o->what);
+    fprintf(to, "\n");
+}
+
+/* Whether `name` is one of the server's own options, which then has that value. */
+static bool take_option(const struct server *s, const char *name, const char *value)
+{
+    for (const struct server_option *o = s->options; o != NULL && o->name != NULL; o++) {
+        if (strcmp(o->name, name) != 0 || value == NULL) continue;
+        *o->value = value;
+        return true;
+    }
+    return false;
+}
+
+/* -1: go on; else the exit code. */
+static int read_arguments(const struct server *s, int argc, char **argv, int *port, bool *any)
+{
     for (int i = 1; i < argc; i++) {
         char *end = NULL;
         if (strcmp(argv[i], "--port-auto") == 0) {
-            any = true;
+            *any = true;
         } else if (strcmp(argv[i], "--port") == 0 && i + 1 < argc) {
             long n = strtol(argv[++i], &end, 10);
             if (*end != '\0' || n < 1 || n > 65535) {
                 fprintf(stderr, "%s: --port: a number from 1 to 65535\n", s->name);
                 return 2;
             }
-            port = (int)n;
+            *port = (int)n;
+        } else if (take_option(s, argv[i], argv[i + 1])) {
+            i++;
         } else {
             bool help = strcmp(argv[i], "--help") == 0;
-            fprintf(help ? stdout : stderr, "%s: %s\nusage: %s [--port N] [--port-auto]\n", s->name, s->summary,
-                    s->name);
+            usage(s, help ? stdout : stderr);
             return help ? 0 : 2;
         }
     }
+    return -1;
+}
+
+int server_main(const struct server *s, int argc, char **argv)
+{
+    int port = s->default_port;
+    bool any = false;
+    int code = read_arguments(s, argc, argv, &port, &any);
+    if (code >= 0) return code;
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);

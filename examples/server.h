@@ -37,24 +37,35 @@ size_t request_segments(const struct request *r, char seg[][SEGMENT_MAX], size_t
 /* The answer under construction; starts as 200 with an empty JSON body. */
 struct reply {
     int status;
-    const char *extra; /* one more header line with its CRLF, or NULL */
+    const char *type;  /* Content-Type; application/json unless set */
+    const char *extra; /* more header lines, each with its CRLF, or NULL */
     char *body;
     size_t body_n, body_cap;
     bool failed; /* out of memory: the server answers 500 */
 };
 
 void reply_text(struct reply *r, const char *text);
+void reply_bytes(struct reply *r, const char *bytes, size_t n);
 /* A JSON string with its quotes, or null for NULL. */
 void reply_json(struct reply *r, const char *text);
+
+/* `--name TEXT` on the command line, kept in *value (which borrows from argv). */
+struct server_option {
+    const char *name; /* "--root" */
+    const char *what; /* "FOLDER", for --help */
+    const char **value;
+};
 
 struct server {
     const char *name;    /* "business": printed when listening */
     const char *summary; /* for --help */
     int default_port;
     void (*handle)(const struct request *request, struct reply *reply);
+    const struct server_option *options; /* more than those below; ends with {0}; or NULL */
 };
 
-/* Reads --port N, --port-auto (the next free port from N on), --help; serves until SIGTERM or SIGINT; exit code. */
+/* Reads --port N, --port-auto (the next free port from N on), --help and the server's own options; serves until SIGTERM
+ * or SIGINT; exit code. */
 int server_main(const struct server *s, int argc, char **argv);
 
 #endif
