@@ -126,7 +126,6 @@ struct store_watch {
     str name;                   /* who watches, unique in the deployment: "gateway/host/4711"; alive until stop */
     uint32_t lease_ms;          /* 0: none. Else: whoever waits for a change to have reached all counts on this watcher
                                    to refuse once it has heard nothing for so long */
-    bool relayed;               /* store/listener.h's: see store_watch_beat */
     struct store_position from; /* go on behind it */
     void (*on_change)(struct store_watch *w, const struct store_change *c);
     void (*on_link)(struct store_watch *w, bool up); /* may be NULL */
@@ -145,9 +144,6 @@ struct store_ops {
     enum err (*watch_start)(struct store *s, struct store_watch *w);
     void (*watch_stop)(struct store *s, struct store_watch *w);
     void (*watch_confirm)(struct store *s, struct store_watch *w, struct store_position at);
-    void (*watch_hold)(struct store *s, struct store_watch *w, bool hold);
-    void (*watch_beat)(struct store *s, struct store_watch *w);  /* of a local one only */
-    void (*watch_leave)(struct store *s, struct store_watch *w); /* of a local one only */
     void (*free)(struct store *s);
 };
 
@@ -166,18 +162,6 @@ MUST_USE enum err store_watch_start(struct store *s, struct store_watch *w);
 void store_watch_stop(struct store *s, struct store_watch *w);
 /* What was delivered up to `at` is in force at this watcher: who waits for that is told. */
 void store_watch_confirm(struct store *s, struct store_watch *w, struct store_position at);
-
-/* Back-pressure: while it is held no on_change comes (called within on_change: none after this one), and what waits
- * costs no more than a bounded piece; then it goes on where it was, in the middle of a resync too. */
-void store_watch_hold(struct store *s, struct store_watch *w, bool hold);
-
-/* Who watches for a client elsewhere (store/listener.h) sets `relayed`: then the lease is not renewed by itself but
- * only by each of these, called when that client was heard of (the start of the watch counts as the first). A lease
- * that was not renewed runs out while the watch goes on; the next beat takes it up again. */
-void store_watch_beat(struct store *s, struct store_watch *w);
-/* Instead of stop, when the client was lost and not taken leave of: no call comes after it, but the lease stays until
- * it runs out ("away"), for the client may count on it until then. */
-void store_watch_leave(struct store *s, struct store_watch *w);
 
 /* Jobs still under way end with ERR_CLOSED before it returns. NULL is fine. */
 void store_free(struct store **s);
