@@ -25,7 +25,8 @@ struct loop {
     struct task *tasks, **tasks_end;
     void (*on_turn_end)(void *owner);
     struct watch wake;
-    _Atomic(struct mail *) inbox; /* newest first */
+    _Atomic(struct mail *) inbox;  /* newest first */
+    struct mail *held, **held_end; /* taken from the inbox, not yet delivered; oldest first */
     struct epoll_event events[EVENTS];
 };
 
@@ -49,6 +50,7 @@ struct loop *loop_new(void *owner)
     if (!l) return NULL;
     l->owner = owner;
     l->tasks_end = &l->tasks;
+    l->held_end = &l->held;
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->wake = (struct watch){on_wake, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     if (l->epoll_fd < 0 || l->wake.fd < 0 || watch_add(l, &l->wake, EPOLLIN) != ERR_OK) {
@@ -283,30 +285,59 @@ void mail_post(struct loop *l, struct mail *m)
     }
 }
 
-static void deliver(struct loop *l)
+/* Moves what has arrived behind what is held, in the order of arrival. */
+static void collect(struct loop *l)
 {
     struct mail *newest = atomic_load_explicit(&l->inbox, memory_order_relaxed);
     if (LIKELY(!newest)) return;
     newest = atomic_exchange_explicit(&l->inbox, NULL, memory_order_acquire);
-    struct mail *oldest = NULL;
+    struct mail *oldest = NULL, *last = newest;
     while (newest) {
         struct mail *next = newest->next;
         newest->next = oldest;
         oldest = newest;
         newest = next;
     }
-    while (oldest) {
-        struct mail *m = oldest;
-        oldest = m->next;
+    *l->held_end = oldest;
+    l->held_end = &last->next;
+}
+
+/* What arrives meanwhile is for the next turn: its sender has rung. */
+static void deliver(struct loop *l)
+{
+    collect(l);
+    while (l->held) {
+        struct mail *m = l->held;
+        l->held = m->next;
+        if (!l->held) l->held_end = &l->held;
         m->on_mail(m, l->owner);
     }
+}
+
+struct mail *mail_take_back(struct loop *l, bool (*mine)(struct mail *m, void *whose), void *whose)
+{
+    collect(l);
+    struct mail *taken = NULL, **taken_end = &taken, **link = &l->held;
+    while (*link) {
+        struct mail *m = *link;
+        if (!mine(m, whose)) {
+            link = &m->next;
+            continue;
+        }
+        *link = m->next;
+        m->next = NULL;
+        *taken_end = m;
+        taken_end = &m->next;
+    }
+    l->held_end = link;
+    return taken;
 }
 
 void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait = next_timer_ms(l);
     if (wait < 0 || (max_wait_ms >= 0 && max_wait_ms < wait)) wait = max_wait_ms;
-    if (l->tasks) wait = 0;
+    if (l->tasks || l->held) wait = 0;
     int n = epoll_wait(l->epoll_fd, l->events, EVENTS, wait);
     read_clocks(l);
     deliver(l);

@@ -73,6 +73,9 @@ void loop_defer(struct loop *l, struct task *t);
 
 /* From any thread. Letters of one sender arrive in order. */
 void mail_post(struct loop *l, struct mail *m);
+/* On the loop's own thread: takes back the letters that `mine` knows and that have arrived but were not delivered; a
+ * list in the order of arrival. For who goes away and has made sure that no more of them will be sent. */
+struct mail *mail_take_back(struct loop *l, bool (*mine)(struct mail *m, void *whose), void *whose);
 
 /* Called at the end of every turn, after the tasks (NULL: none). */
 void loop_on_turn_end(struct loop *l, void (*fn)(void *owner));

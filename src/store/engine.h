@@ -10,6 +10,7 @@
 #ifndef SALLYPORT_STORE_ENGINE_H
 #define SALLYPORT_STORE_ENGINE_H
 
+#include "base/rand.h"
 #include "store/store.h"
 
 struct engine {
@@ -72,15 +73,20 @@ struct engine_ops {
     /* Names that may hold a lease, kept over a restart: 0 forgets. An engine without a disk may forget all. */
     enum err (*lease_put)(struct engine *e, str name, uint32_t lease_ms);
     enum err (*leases)(struct engine *e, void (*fn)(void *ctx, str name, uint32_t lease_ms), void *ctx);
+    /* Where the numbering stands now; cheap. */
+    struct store_position (*at)(struct engine *e);
     void (*status)(struct engine *e, struct engine_status *out);
     void (*close)(struct engine *e);
 };
 
-/* Where the numbering stands now; kept by the engine, cheap. */
-struct store_position engine_at(const struct engine *e);
+/* A new epoch: random, never 0, below 2^53 so that it survives every reader of JSON. */
+static inline uint64_t engine_epoch_draw(void)
+{
+    return (rand_u64() >> 11) | 1;
+}
 
 /* An engine that forgets: at most max_bytes of entries and history. ERR_NO_MEMORY. */
-MUST_USE enum err engine_memory_open(size_t max_bytes, uint32_t history_max, struct engine **out);
+MUST_USE enum err engine_memory_open(size_t max_bytes, struct engine **out);
 
 /* The file `path` (made, 0600, if there is none) of the space `name`. ERR_IO, ERR_NO_MEMORY, ERR_UNSUPPORTED (a file of
  * another program, space or version); `why` (at least 160 bytes) says it in words. */

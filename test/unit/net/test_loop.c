@@ -152,6 +152,35 @@ static void mail_arrives_once_and_in_order(void **state)
     loop_free(&l);
 }
 
+static bool of_sender(struct mail *m, void *whose)
+{
+    return CONTAINER_OF(m, struct letter, mail)->sender == *(int *)whose;
+}
+
+static void letters_are_taken_back_in_order_and_the_others_still_come(void **state)
+{
+    (void)state;
+    struct letter x[6];
+    int whose = 1;
+    total = got[0] = got[1] = 0;
+    l = loop_new(got);
+    assert_null(mail_take_back(l, of_sender, &whose));
+    for (int i = 0; i < 6; i++) {
+        x[i] = (struct letter){{.on_mail = on_mail}, i % 2, i / 2};
+        mail_post(l, &x[i].mail);
+        if (i != 3) continue;
+        struct mail *first = mail_take_back(l, of_sender, &whose);
+        assert_ptr_equal(first, &x[1].mail);
+        assert_ptr_equal(first->next, &x[3].mail);
+        assert_null(first->next->next);
+    }
+    assert_ptr_equal(mail_take_back(l, of_sender, &whose), &x[5].mail);
+    loop_turn(l, 0);
+    assert_int_equal(got[0], 3);
+    assert_int_equal(got[1], 0);
+    loop_free(&l);
+}
+
 /* --- descriptors and tasks --- */
 
 struct pair {
@@ -277,6 +306,7 @@ int main(void)
         cmocka_unit_test(timers_fire_when_due),
         cmocka_unit_test(a_timer_may_set_itself_for_now),
         cmocka_unit_test(mail_arrives_once_and_in_order),
+        cmocka_unit_test(letters_are_taken_back_in_order_and_the_others_still_come),
         cmocka_unit_test(a_closed_watch_gets_no_event_of_its_turn),
         cmocka_unit_test(tasks_run_once_in_order_and_what_they_defer_in_the_next_turn),
         cmocka_unit_test(slow_work_comes_back_to_its_loop),
