@@ -3,16 +3,17 @@
 #ifndef SALLYPORT_ROLES_AUTHENTICATION_H
 #define SALLYPORT_ROLES_AUTHENTICATION_H
 
-#include "config/config.h"
 #include "crypto/seal.h"
 #include "net/loop.h"
 #include "services/authentication.h"
+
+struct process_options;
 
 struct audit;
 struct authentication_role;
 
 struct authentication_role_options {
-    const struct config *config; /* with a section `authentication`; alive until authentication_role_stop */
+    struct snapshot *snapshot; /* with a section `authentication`; the role takes a reference of its own */
     const struct seal *seal;
     struct audit *audit;
     /* Makes the role's client of the store, on its thread and for its loop; the role frees it. NULL: it cannot. */
@@ -24,6 +25,8 @@ struct authentication_role_options {
  * which. */
 MUST_USE enum err authentication_role_start(const struct authentication_role_options *o,
                                             struct authentication_role **out);
+/* Any thread: another configuration, in force when the role's loop takes it up. ERR_NO_MEMORY. */
+MUST_USE enum err authentication_role_reload(struct authentication_role *r, struct snapshot *snapshot);
 /* Finishes calls under way (at most 5 s), ends the thread. NULL is fine. */
 void authentication_role_stop(struct authentication_role **r);
 /* Any thread: whether a key signs. */
@@ -33,6 +36,6 @@ void authentication_role_metrics(const struct authentication_role *r, struct buf
 void authentication_role_counts(const struct authentication_role *r, struct authentication_counts *out);
 
 /* `sallyport authentication [--config FILE]`: the process. Its exit code. */
-int authentication_role_run(const char *config_path, const struct config_overrides *overrides);
+int authentication_role_run(const struct process_options *process);
 
 #endif

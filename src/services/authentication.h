@@ -11,70 +11,28 @@
 #define SALLYPORT_SERVICES_AUTHENTICATION_H
 
 #include "base/log.h"
-#include "config/config.h"
-#include "crypto/key.h"
-#include "crypto/password.h"
+#include "config/snapshot.h"
 #include "crypto/seal.h"
-#include "store/product_record.h"
 #include "store/store.h"
 
 struct audit;
 struct authentication;
 
-/* A product of the configuration file. Those made by command line are found in the store. */
-struct authentication_product {
-    str name;
-    enum product_login login;
-    str users; /* base */
-    enum product_proof proof;
-};
-
-struct authentication_rate {
-    uint32_t attempts;
-    uint64_t window_ms;
-};
-
-/* Everything is borrowed and must outlive the service. */
-struct authentication_settings {
-    str issuer;             /* `iss` */
-    bool issuer_is_default; /* its users are bare in X-User-ID; else "authentication:alice" */
-    const str *audiences;
-    uint32_t n_audiences;
-    int64_t access_token_s;
-    int64_t refresh_idle_s;    /* a refresh token that is not used so long is gone */
-    int64_t session_s;         /* a session ends then in any case */
-    uint64_t refresh_grace_ms; /* 10000: so long after a rotation the same client gets the same successor */
-    enum alg algorithm;
-    unsigned rsa_bits; /* 2048 when 0 */
-    uint64_t rotate_ms, publish_ahead_ms;
-    struct password_cost password;
-    unsigned password_concurrent, password_queue;
-    struct authentication_rate throttle_account, throttle_address;
-    const str *user_bases;
-    uint32_t n_user_bases;
-    const struct authentication_product *products;
-    uint32_t n_products;
-    /* hops whose X-Forwarded-For entries are passed over when the client's address is looked for */
-    const struct config_network *trusted;
-    uint32_t n_trusted;
-    bool dev;
-};
-
-/* Fills what is zero with the defaults of docs/configuration.md. */
-void authentication_settings_default(struct authentication_settings *s);
-
 struct authentication_options {
-    const struct authentication_settings *settings;
     struct loop *loop;
-    struct store *store; /* of that loop */
+    struct snapshot *snapshot; /* with `authentication.on`; the service takes a reference of its own */
+    struct store *store;       /* of that loop; outlives the service */
     const struct seal *seal;
     struct audit *audit;     /* may be NULL */
-    const char *socket_path; /* <data>/authentication.sock */
+    const char *socket_path; /* NULL: AUTHENTICATION_SOCKET in the data folder */
+    uint32_t grace_ms;       /* so long after a rotation the same client gets the same successor; 0: 10000 */
 };
 
 /* ERR_CONFLICT: somebody answers at the socket. ERR_LIMIT, ERR_IO, ERR_NO_MEMORY. */
 MUST_USE enum err authentication_new(const struct authentication_options *o, struct authentication **out);
-/* No new request; *authentication_idle* tells when none is under way. */
+/* Another configuration: counts from the next request on. ERR_NO_MEMORY: the old one stays. */
+MUST_USE enum err authentication_reload(struct authentication *a, struct snapshot *snapshot);
+/* No new request; authentication_idle tells when none is under way. */
 void authentication_drain(struct authentication *a);
 bool authentication_idle(const struct authentication *a);
 /* Whether a key signs: logins can be answered. */

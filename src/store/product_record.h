@@ -6,19 +6,19 @@
 #include "store/record.h"
 
 enum product_record_auth { PRODUCT_RECORD_APIKEY = 0, PRODUCT_RECORD_TOKEN };
-enum product_login { PRODUCT_LOGIN_NONE = 0, PRODUCT_LOGIN_PASSWORD };
+enum product_record_login { PRODUCT_RECORD_LOGIN_NONE = 0, PRODUCT_RECORD_LOGIN_PASSWORD };
 /* How a product proves its apisecret at login, refresh and logout. */
-enum product_proof { PRODUCT_PROOF_NONE = 0, PRODUCT_PROOF_BASIC, PRODUCT_PROOF_SIGNATURE };
+enum product_record_proof { PRODUCT_RECORD_PROOF_NONE = 0, PRODUCT_RECORD_PROOF_BASIC, PRODUCT_RECORD_PROOF_SIGNATURE };
 
-const char *product_record_auth_name(enum product_record_auth a); /* "apikey" "token" */
-const char *product_login_name(enum product_login l);             /* "none" "password" */
-const char *product_proof_name(enum product_proof p);             /* "none" "basic" "signature" */
+const char *product_record_auth_name(enum product_record_auth a);   /* "apikey" "token" */
+const char *product_record_login_name(enum product_record_login l); /* "none" "password" */
+const char *product_record_proof_name(enum product_record_proof p); /* "none" "basic" "signature" */
 
 struct product_record {
     enum product_record_auth auth;
-    enum product_login login;
+    enum product_record_login login;
     str users; /* the base of its users; set when login is not none */
-    enum product_proof proof;
+    enum product_record_proof proof;
     const str *may; /* actions */
     uint32_t n_may;
     uint64_t created_ms;
