@@ -130,7 +130,7 @@ struct audit_wait {
     struct loop *loop;                  /* private */
     uint64_t turn;                      /* private */
     void (*done)(struct audit_wait *w); /* on the loop, exactly once, never from inside audit_event_then */
-    enum err err;                       /* ERR_OK: on the disk. ERR_IO, ERR_LIMIT: it is not recorded */
+    enum err err;                       /* ERR_OK: on the disk. ERR_IO, ERR_LIMIT: it may not be recorded */
 };
 void audit_event_then(struct audit *a, const struct audit_record *r, struct loop *loop, struct audit_wait *w);
 
