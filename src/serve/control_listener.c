@@ -1,7 +1,7 @@
 #include "serve/control_listener.h"
 
 #include "http/h1_server.h"
-#include "serve/control_socket.h"
+#include "net/unix_socket.h"
 #include "serve/problem.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct control_server {
     struct http_io io;
     struct control control;
     struct face faces[FACES];
-    char socket_path[108];
+    struct unix_socket socket; /* of the local face; its descriptor is the watch's */
 };
 
 struct control_stream {
@@ -151,7 +151,7 @@ _Static_assert(sizeof(struct creds) <= sizeof((struct net_peer *)0)->ip, "creden
 static void note_creds(int fd, struct net_peer *peer)
 {
     struct creds c = {0};
-    c.known = control_socket_peer(fd, &c.uid, &c.pid);
+    c.known = unix_socket_peer(fd, &c.uid, &c.pid);
     memcpy(peer->ip, &c, sizeof c);
 }
 
@@ -227,7 +227,7 @@ static void on_connection(struct watch *w, uint32_t events)
     (void)events;
     while (net_accept(w->fd, &fd, &peer) == ERR_OK) {
         struct watch refused = {.fd = fd};
-        if (f->peer.face == CONTROL_LOCAL && !control_socket_peer_ok(fd)) {
+        if (f->peer.face == CONTROL_LOCAL && !unix_socket_peer_ok(fd)) {
             watch_close(&refused);
             continue;
         }
@@ -243,6 +243,7 @@ enum err control_server_new(struct loop *loop, const struct control_source *sour
     struct h1_limits limits = {16384, 8192, FIELDS};
     s->loop = loop;
     s->control.source = source;
+    s->socket.fd = -1;
     if (http_io_init(&s->io, loop, &limits, 16384, (size_t)FACES * CONNECTIONS) != ERR_OK) {
         free(s);
         return ERR_NO_MEMORY;
@@ -284,12 +285,10 @@ enum err control_server_admin(struct control_server *s, int listen_fd, str local
 
 enum err control_server_local(struct control_server *s, const char *path)
 {
-    int fd;
-    str p = str_of(path);
-    if (p.n >= sizeof s->socket_path) return ERR_LIMIT;
-    enum err e = control_socket_open(path, &fd);
+    enum err e = unix_socket_open(path, false, &s->socket);
     if (e != ERR_OK) return e;
-    memcpy(s->socket_path, p.p, p.n + 1);
+    int fd = s->socket.fd;
+    s->socket.fd = -1;
     return open_face(s, &s->faces[1], CONTROL_LOCAL, fd);
 }
 
@@ -298,8 +297,8 @@ void control_server_free(struct control_server **out)
     struct control_server *s = *out;
     if (!s) return;
     for (size_t i = 0; i < FACES; i++) server_env_close_all(&s->faces[i].env);
-    if (s->faces[1].open) control_socket_close(s->socket_path, &s->faces[1].watch.fd);
-    watch_close(&s->faces[0].watch);
+    unix_socket_close(&s->socket);
+    for (size_t i = 0; i < FACES; i++) watch_close(&s->faces[i].watch);
     loop_turn(s->loop, 0); /* lets connections free themselves */
     for (size_t i = 0; i < FACES; i++) slab_free(&s->faces[i].env.conns);
     http_io_close(&s->io);

@@ -18,7 +18,7 @@ void control_server_free(struct control_server **s);
 /* Takes over a listening TCP socket; `local` is its address as text ("127.0.0.1:8081"), copied. ERR_NO_MEMORY, ERR_IO.
  */
 MUST_USE enum err control_server_admin(struct control_server *s, int listen_fd, str local);
-/* Makes the Unix socket at `path` (see control_socket.h). */
+/* Makes the Unix socket at `path` (see net/unix_socket.h). */
 MUST_USE enum err control_server_local(struct control_server *s, const char *path);
 
 #endif

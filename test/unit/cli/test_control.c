@@ -6,8 +6,8 @@
 #include "cli/cli.h"
 #include "cli/control_client.h"
 #include "cli/control_print.h"
+#include "net/unix_socket.h"
 #include "serve/control_listener.h"
-#include "serve/control_socket.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -286,9 +286,9 @@ static void nobody_there_is_said_clearly(void **state)
     assert_int_equal(command("tap", NULL), CLI_FAILED);
     assert_says(said.err, "/nowhere/at/all");
     unsetenv("SALLYPORT_SOCKET");
-    int fd;
-    assert_err(control_socket_open(sock, &fd), ERR_OK);
-    close(fd);
+    struct unix_socket left;
+    assert_err(unix_socket_open(sock, false, &left), ERR_OK);
+    close(left.fd);
     assert_int_equal(command("tap", "--socket", sock, NULL), CLI_FAILED);
     assert_says(said.err, "left over");
     char longer[300];
@@ -352,13 +352,14 @@ struct script {
 
 static void serve_script(const struct script *s)
 {
-    int listening, fd;
+    struct unix_socket listening;
+    int fd;
     char got[4096];
     server = fork();
     if (server) return;
-    if (control_socket_open(sock, &listening) != ERR_OK) _exit(9);
-    fcntl(listening, F_SETFL, 0);
-    fd = accept(listening, NULL, NULL);
+    if (unix_socket_open(sock, false, &listening) != ERR_OK) _exit(9);
+    fcntl(listening.fd, F_SETFL, 0);
+    fd = accept(listening.fd, NULL, NULL);
     if (read(fd, got, sizeof got) <= 0) _exit(9);
     if (!s->bytes) pause();
     for (str rest = str_of(s->bytes); rest.n;) {
