@@ -11,6 +11,10 @@
 #define FILE_ID      0x53507274 /* application_id: "SPrt" */
 #define FILE_VERSION 1          /* user_version */
 
+#define CHECKPOINT_FRAMES 1000 /* 4 MB of log */
+
+extern const struct engine_ops sqlite_engine_ops;
+
 enum sqlite_open {
     OPEN_SERVE, /* made if there is none; WAL */
     OPEN_LOOK,  /* reads only, never checkpoints: beside a connection that serves */
@@ -60,6 +64,9 @@ enum err sqlite_refused(struct sqlite_engine *e, int code);
 
 /* One batch within a transaction that somebody else began. Not ERR_OK or ERR_CONFLICT: roll back. */
 MUST_USE enum err sqlite_write(struct sqlite_engine *e, struct engine_batch *b, int64_t now_s);
+
+/* Reads the first and the last number of the history. */
+MUST_USE enum err sqlite_read_span(struct sqlite_engine *e);
 
 /* Runs SQL that answers nothing. */
 MUST_USE enum err sqlite_run(struct sqlite_engine *e, const char *sql);
