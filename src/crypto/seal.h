@@ -3,7 +3,7 @@
  *
  * The associated data is where the text stands ("authentication/signing-key/k1"): moved to another place it does not
  * open. The text is "v1." and base64url of nonce, box and tag. A key seals any number of texts: 192-bit nonces do not
- * meet. One owner; sealing and opening from many threads is fine. */
+ * meet. Immutable after seal_init: sealing and opening from many threads is fine. */
 #ifndef SALLYPORT_CRYPTO_SEAL_H
 #define SALLYPORT_CRYPTO_SEAL_H
 
@@ -28,6 +28,10 @@ MUST_USE enum err seal_put(const struct seal *s, str place, str plain, struct bu
 /* ERR_OK: *out holds what was sealed, for the same place and with the same key; the caller frees it. ERR_MALFORMED: no
  * sealed text. ERR_DENIED: another key, another place, or altered. ERR_LIMIT, ERR_NO_MEMORY. */
 MUST_USE enum err seal_open(const struct seal *s, str place, str text, struct secret *out);
+
+/* 32 bytes that only a holder of the key can compute, for a purpose ("refresh token") and a message: to know again what
+ * was made here without keeping it. */
+void seal_tag(const struct seal *s, str purpose, str message, unsigned char out[32]);
 
 /* Characters of the text that n bytes become. */
 size_t seal_text_len(size_t n);

@@ -33,11 +33,12 @@ MUST_USE enum err signing_key_record_key_read(str key, str *kid);
 MUST_USE enum err signing_key_record_put(struct buf *out, const struct signing_key_record *r);
 MUST_USE enum err signing_key_record_read(str value, struct arena *mem, struct signing_key_record *out);
 
-/* Space control: {"jwks":{"keys":[…]}}, public keys only. */
+/* Space control: {"turn":7,"jwks":{"keys":[…]}}, public keys only. The turn grows with every change of the keys: nobody
+ * writes an older set over a newer one. */
 #define ISSUER_KEYS_KEY STR("issuer-keys/authentication")
 /* `jwks` is the text of a JWKS. */
-MUST_USE enum err issuer_keys_put(struct buf *out, str jwks);
-/* The JWKS as a JSON value (for keyset_from_json). ERR_MALFORMED, ERR_LIMIT, ERR_NO_MEMORY. */
-MUST_USE enum err issuer_keys_read(str value, struct arena *mem, const struct json **jwks);
+MUST_USE enum err issuer_keys_put(struct buf *out, str jwks, uint64_t turn);
+/* The JWKS as a JSON value (for keyset_from_json); `turn` may be NULL. ERR_MALFORMED, ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_USE enum err issuer_keys_read(str value, struct arena *mem, const struct json **jwks, uint64_t *turn);
 
 #endif
