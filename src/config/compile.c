@@ -110,8 +110,7 @@ static void compile_services(struct compile *k)
     const struct config *c = k->c;
     struct snapshot_service *all = room(k, c->n_services, sizeof *all);
     for (uint32_t i = 0; all && i < c->n_services; i++) {
-        all[i] =
-            (struct snapshot_service){.name = keep(k, c->services[i].name), .index = i, .pass = c->services[i].pass};
+        all[i] = (struct snapshot_service){.name = keep(k, c->services[i].name), .index = i};
         compile_instances(k, &c->services[i], &all[i]);
         put(k, &k->s->services_by_name, all[i].name, &all[i]);
     }
@@ -139,6 +138,9 @@ static void explicit_action(struct compile *k, const struct config_action *from,
 {
     const struct snapshot_service *service = snapshot_service(k->s, from->to.s);
     if (service) to->service = service->index;
+    if (service) to->pass = k->c->services[service->index].pass;
+    if (from->proof) to->pass |= PASS_AUTHORIZATION;
+    to->proof = from->proof;
     to->name = keep(k, from->name);
     to->match = match_text(k, &from->matches);
     to->is_public = from->is_public;
@@ -160,6 +162,7 @@ static void implicit_action(struct compile *k, const struct config_service *from
                                    .service = service,
                                    .implicit = true,
                                    .accept = ACCEPT_TOKEN,
+                                   .pass = from->pass,
                                    .strip = keep(k, str_of(strip)),
                                    .timeout_ms = k->c->timeouts.total_ms,
                                    .body_max = k->c->limits.body};
@@ -274,10 +277,11 @@ static void compile_grants(struct compile *k)
 {
     const struct config *c = k->c;
     struct snapshot *s = k->s;
-    uint32_t roles = c->n_products, permissions = roles + c->n_roles, n = permissions + c->n_permissions;
+    uint32_t roles = c->n_products, permissions = roles + c->n_roles, issuers = permissions + c->n_permissions;
+    uint32_t n = issuers + c->n_issuers;
     if (n + s->n_actions >= SNAPSHOT_NO_GRANTOR) {
         diag_add(k->d, DIAG_ERROR, "limit", (struct config_pos){0}, 1, STR_NONE,
-                 "more than %d products, roles, permissions, actions and implicit routes together",
+                 "more than %d products, roles, permissions, issuers, actions and implicit routes together",
                  SNAPSHOT_NO_GRANTOR - 1);
         return;
     }
@@ -289,10 +293,19 @@ static void compile_grants(struct compile *k)
     for (uint32_t i = 0; i < c->n_products; i++) grant_all(k, i, &c->products[i].may);
     grantors_of(k, c->roles, c->n_roles, roles, &s->roles);
     grantors_of(k, c->permissions, c->n_permissions, permissions, &s->permissions);
+    for (uint32_t i = 0; i < c->n_issuers; i++) grant_all(k, issuers + i, &c->issuers[i].grants);
     for (uint32_t i = 0; i < c->n_permissions; i++) { /* a permission named like an action grants it, listed or not */
         const struct snapshot_action *a = snapshot_action(s, c->permissions[i].name);
         if (a) grants_add(&s->grants, permissions + i, a->index);
     }
+}
+
+/* Behind the permissions: what each user of an issuer is granted. */
+static uint16_t issuer_grantor(const struct compile *k, uint32_t issuer)
+{
+    const struct config *c = k->c;
+    uint32_t at = c->n_products + c->n_roles + c->n_permissions + issuer;
+    return c->issuers[issuer].grants.n ? (uint16_t)at : SNAPSHOT_NO_GRANTOR;
 }
 
 /* --- issuers --- */
@@ -386,13 +399,14 @@ static void compile_issuers(struct compile *k)
         to->name = keep(k, from->name);
         to->index = i;
         to->issuer = rules_of(k, from, i);
+        to->grantor = issuer_grantor(k, i);
         to->refresh_ms = from->keys_refresh_ms;
         to->min_interval_ms = from->keys_min_interval_ms;
         to->may_be_private = from->keys_private;
         to->file = keep(k, from->keys_file.s);
         to->url = keep(k, from->keys_url.s);
         to->ca = keep(k, from->keys_ca.s);
-        to->source = KEY_SOURCE_URL;
+        to->source = from->builtin ? KEY_SOURCE_FEED : KEY_SOURCE_URL;
         if (to->file.n) to->source = KEY_SOURCE_FILE;
         if (from->secret.provider != SECRET_NONE) {
             to->source = KEY_SOURCE_SECRET;
@@ -400,6 +414,52 @@ static void compile_issuers(struct compile *k)
         }
         if (to->issuer) put(k, &k->s->issuers_by_iss, to->issuer->iss, to);
     }
+}
+
+static const str *keep_list(struct compile *k, const struct config_list *from)
+{
+    str *all = room(k, from->n, sizeof *all);
+    for (uint32_t i = 0; all && i < from->n; i++) all[i] = keep(k, from->v[i].s);
+    return all;
+}
+
+static void keep_secret_source(struct compile *k, const struct config_secret *from, struct config_secret *to)
+{
+    *to = (struct config_secret){.provider = from->provider, .at = from->at};
+    to->value = (struct config_str){keep(k, from->value.s), from->value.at};
+    struct config_str *argv = room(k, from->argv.n, sizeof *argv);
+    for (uint32_t i = 0; argv && i < from->argv.n; i++)
+        argv[i] = (struct config_str){keep(k, from->argv.v[i].s), from->argv.v[i].at};
+    to->argv = (struct config_list){.v = argv, .n = argv ? from->argv.n : 0};
+}
+
+static void compile_authentication(struct compile *k)
+{
+    const struct config_authentication *a = &k->c->authentication;
+    struct snapshot *s = k->s;
+    s->fed = k->c->fed;
+    s->engine = k->c->engine;
+    s->lease_ms = k->c->lease_ms;
+    keep_secret_source(k, &k->c->seal, &s->seal);
+    if (!a->on) return;
+    s->authentication = (struct authentication_settings){.on = true,
+                                                         .issuer = keep(k, a->issuer.s),
+                                                         .audience = keep_list(k, &a->audience),
+                                                         .n_audience = a->audience.n,
+                                                         .access_s = a->access_s,
+                                                         .refresh_s = a->refresh_s,
+                                                         .session_s = a->session_s,
+                                                         .algorithm = keep(k, a->algorithm.s),
+                                                         .rotate_s = a->rotate_s,
+                                                         .publish_ahead_s = a->publish_ahead_s,
+                                                         .memory_kib = (uint32_t)(a->memory >> 10),
+                                                         .passes = a->passes,
+                                                         .concurrent = a->concurrent,
+                                                         .queue = a->queue,
+                                                         .account = a->account,
+                                                         .address = a->address,
+                                                         .user_bases = keep_list(k, &a->user_bases),
+                                                         .n_user_bases = a->user_bases.n};
 }
 
 static void compile_rest(struct compile *k)
@@ -435,6 +495,7 @@ enum err snapshot_build(const struct config *c, uint64_t generation, struct diag
     arena_init(&s->mem, NULL, 0, SNAPSHOT_MEM);
     struct compile k = {.c = c, .s = s, .d = d};
     compile_rest(&k);
+    compile_authentication(&k);
     compile_listeners(&k);
     compile_services(&k);
     compile_actions(&k);

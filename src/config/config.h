@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "config/authentication.h"
 #include "config/diag.h"
+#include "crypto/key.h"
 
 /* Bounds of what one file may hold. */
 #define CONFIG_MAX_ACTIONS   20000
@@ -20,6 +21,9 @@
 #define CONFIG_MAX_WORKERS   64
 #define CONFIG_MAX_LISTENERS 16
 #define CONFIG_MAX_NETWORKS  64
+
+/* Algorithms of crypto/key.h that the Authentication Service signs with: bits of a mask. */
+#define CONFIG_SIGNING_ALGS (1u << ALG_ES256 | 1u << ALG_ES384 | 1u << ALG_RS256 | 1u << ALG_PS256 | 1u << ALG_EDDSA)
 
 /* Text and where it stands. */
 struct config_str {
@@ -76,6 +80,8 @@ struct config_issuer {
     struct config_list products, roles, permissions;
     struct config_list claims[CLAIM_KINDS]; /* each a list of paths; may be empty */
     uint32_t leeway_s;
+    bool builtin;              /* the Authentication Service: its keys come by the feed */
+    struct config_list grants; /* actions that each of its users is granted; built-in only */
 };
 
 struct config_key {
@@ -108,7 +114,7 @@ struct config_service {
     struct config_address *instances;
     uint32_t n_instances;
     uint8_t pass; /* PASS_* */
-    bool implicit;
+    bool implicit, builtin;
 };
 
 /* Credentials that suffice for an action. */
@@ -124,6 +130,8 @@ struct config_action {
     struct config_str strip; /* "" or "/prefix" */
     uint32_t timeout_ms;     /* 0: timeouts.total */
     uint64_t body_max;       /* UINT64_MAX: limits.body */
+    bool builtin;
+    bool proof; /* Authorization is for the service, which judges it: no token, and passed on */
 };
 
 /* A role or a permission and the actions it grants. */
@@ -149,7 +157,7 @@ struct config_timeouts {
     uint32_t head_ms, body_rate, body_grace_ms, idle_ms, connect_ms, response_ms, total_ms, drain_ms;
 };
 
-/* The section as it was read; config_authentication_settings makes `settings` of it. */
+/* The section as it was read; the snapshot has it as struct authentication_settings. */
 struct config_authentication {
     bool on;
     struct config_pos at;

@@ -106,6 +106,7 @@ static void mark_granted(struct findings *f, const struct config_grant *grants, 
 static void mark_issuer(struct findings *f, const struct config_issuer *issuer)
 {
     const struct config *c = f->c;
+    if (issuer->products.any) memset(f->vouched, 1, c->n_products);
     for (uint32_t i = 0; i < issuer->products.n; i++) {
         size_t at = place_of(&f->products, issuer->products.v[i].s);
         if (at != SIZE_MAX) f->vouched[at] = true;
@@ -150,6 +151,7 @@ static void mark(struct findings *f)
 
 static void look_at_action(struct findings *f, const struct config_action *a, const struct reach *r)
 {
+    if (a->builtin) return; /* public by design, or granted by `login` */
     if (a->is_public) {
         warn(f, "public", a->at, a->name.n, STR("take out `public: true` if that is not meant"),
              "'%.*s' is public: anybody may, without key and token: %.*s%s", STR_ARG(a->name),
@@ -189,6 +191,7 @@ static const struct config_action *who_hides(const struct config *c, str service
 
 static void look_at_service(struct findings *f, const struct config_service *s, uint32_t index)
 {
+    if (s->builtin) return;
     const struct reach *r = &f->reach[f->c->n_actions + index];
     if (!f->service_used[index])
         warn(f, "unreached", s->at, s->name.n, STR("add an action that leads to it, or take it out"),
@@ -225,7 +228,7 @@ static void look_at_product(struct findings *f, const struct config_product *p, 
     if (p->may.n == 0)
         warn(f, "product", p->at, p->name.n, STR("list actions under `may`"), "the product '%.*s' may nothing",
              STR_ARG(p->name));
-    if (p->auth == PRODUCT_APIKEY && p->n_keys == 0) {
+    if (p->auth == PRODUCT_APIKEY && p->n_keys == 0 && !f->c->fed) { /* with a store they can be made at run time */
         char fix[128];
         snprintf(fix, sizeof fix, "`sallyport key new %.*s` prints a key and its line", STR_ARG(p->name));
         warn(f, "product", p->at, p->name.n, str_of(fix), "the product '%.*s' has no keys: nobody can call as it",
@@ -291,12 +294,35 @@ static void look_at_edges(struct findings *f)
              "there is no service and no action: every request is refused");
 }
 
+static void look_at_authentication(struct findings *f)
+{
+    const struct config *c = f->c;
+    const struct config_authentication *a = &c->authentication;
+    if (!a->on) return;
+    bool anybody = false;
+    for (uint32_t i = 0; i < c->n_products; i++) anybody |= c->products[i].login != LOGIN_NONE;
+    if (!anybody)
+        warn(f, "login", a->at, 14, STR("write login: password for a product"),
+             "nobody logs in here: no product of this file has `login`");
+    if (!str_starts(a->issuer.s, STR("https://")))
+        warn(f, "issuer", a->issuer.at, a->issuer.s.n, STR("write the https:// URL that clients use"),
+             "the issuer is no https:// URL: clients that look up its keys will not trust it");
+    if (a->memory * a->passes < (UINT64_C(38) << 20))
+        warn(f, "password", a->at, 14, STR("memory: 19MB and passes: 2 are the least that is advised"),
+             "passwords are cheap to try: argon2id with %llu MB and %u pass%s", (unsigned long long)(a->memory >> 20),
+             a->passes, a->passes == 1 ? "" : "es");
+    if (c->engine == CONFIG_ENGINE_MEMORY)
+        warn(f, "memory", (struct config_pos){0}, 1, STR("write engine: sqlite, or leave it out"),
+             "the store is kept in memory: users, sessions and keys are gone when the process ends");
+}
+
 void config_findings(const struct config *c, struct diags *d)
 {
     struct findings f = {.c = c, .d = d};
     if (prepare(&f)) {
         mark(&f);
         look_at_edges(&f);
+        look_at_authentication(&f);
         for (uint32_t i = 0; i < c->n_issuers; i++) look_at_issuer(&f, &c->issuers[i]);
         for (uint32_t i = 0; i < c->n_products; i++) look_at_product(&f, &c->products[i], i);
         for (uint32_t i = 0; i < c->n_services; i++) look_at_service(&f, &c->services[i], i);
@@ -323,21 +349,26 @@ static void look_at_file(struct findings *f, const struct config_str *file, cons
          STR_ARG(file->s));
 }
 
+static void look_at_secret(struct findings *f, const struct config_secret *secret)
+{
+    struct secret_why why;
+    if (secret->provider != SECRET_FILE) return;
+    enum err e = secret_file_check(secret->value.s, &why);
+    if (e == ERR_DENIED)
+        diag_add(f->d, DIAG_ERROR, "secret", secret->at, 1, STR_NONE, "a secret that is none: %s", why.text);
+    else if (e != ERR_OK)
+        warn(f, "file", secret->at, 1, STR("the gateway does not start without it"), "the secret cannot be read: %s",
+             why.text);
+}
+
 void config_file_findings(const struct config *c, struct diags *d)
 {
     struct findings f = {.c = c, .d = d};
+    look_at_secret(&f, &c->seal);
     for (uint32_t i = 0; i < c->n_issuers; i++) {
-        const struct config_issuer *issuer = &c->issuers[i];
-        struct secret_why why;
-        look_at_file(&f, &issuer->keys_file, "the key set");
-        look_at_file(&f, &issuer->keys_ca, "the file of authorities");
-        if (issuer->secret.provider != SECRET_FILE) continue;
-        enum err e = secret_file_check(issuer->secret.value.s, &why);
-        if (e == ERR_DENIED)
-            diag_add(d, DIAG_ERROR, "secret", issuer->secret.at, 1, STR_NONE, "a secret that is none: %s", why.text);
-        else if (e != ERR_OK)
-            warn(&f, "file", issuer->secret.at, 1, STR("the gateway does not start without it"),
-                 "the secret cannot be read: %s", why.text);
+        look_at_file(&f, &c->issuers[i].keys_file, "the key set");
+        look_at_file(&f, &c->issuers[i].keys_ca, "the file of authorities");
+        look_at_secret(&f, &c->issuers[i].secret);
     }
     diags_sort(d);
 }

@@ -79,6 +79,26 @@ static const char *check_algorithm(const char *text, size_t n)
                : "one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512";
 }
 
+/* Those that the Authentication Service signs with. */
+static const char *check_signing_algorithm(const char *text, size_t n)
+{
+    uint32_t bit = alg_bit(alg_from_name(str_make(text, n)));
+    return bit & CONFIG_SIGNING_ALGS ? NULL : "one of ES256, ES384, RS256, PS256, EdDSA";
+}
+
+static const char *check_own_issuer(const char *text, size_t n)
+{
+    struct url url;
+    str s = str_make(text, n);
+    bool ok = n <= 512 && url_parse(s, &url, NULL) == ERR_OK && !str_has(s, '?');
+    return ok ? NULL : "an https:// URL of at most 512 bytes, without query and fragment";
+}
+
+static const char *check_user_base(const char *text, size_t n)
+{
+    return value_user_base_ok(str_make(text, n)) ? NULL : "1 to 32 characters of a-z, 0-9 and '-', a letter first";
+}
+
 static const char *check_claim(const char *text, size_t n)
 {
     char room[512];
@@ -238,7 +258,8 @@ static const struct key_def issuer_keys[] =
       .example = "typ: legacy"},
      {"keys", SHAPE_MAP, .map = &issuer_keys_map, .about = "Where the public keys come from: a file or a URL.",
       .example = "keys: {file: keys.jwks}"},
-     {"secret", SHAPE_CUSTOM, .read = read_secret, .map = &secret_map, .type = "map of one key",
+     {"secret", SHAPE_CUSTOM, AT(struct config_issuer, secret), .read = read_secret, .map = &secret_map,
+      .type = "map of one key",
       .about = "Where the shared secret for HS algorithms comes from. It never stands in this file.",
       .example = "secret: {env: CORP_SECRET}"},
      {"default", SHAPE_FLAG, AT(struct config_issuer, is_default), .standard = "`false`",
@@ -278,6 +299,8 @@ static const struct key_def product_keys_keys[] = {{"id", SHAPE_TEXT, .required 
 static const struct key_map product_keys_map = {.keys = product_keys_keys};
 
 static const char *const auth_kinds[] = {"apikey", "token", NULL};
+static const char *const login_kinds[] = {"none", "password", NULL};
+static const char *const proof_kinds[] = {"none", "basic", "signature", NULL};
 static const struct key_def product_keys[] = {
     {"auth", SHAPE_CHOICE, AT(struct config_product, auth), .choices = auth_kinds, .standard = "`apikey`",
      .about = "How a request is known to be this product's: by a key in the `apikey` field, or by the user's token.",
@@ -288,13 +311,22 @@ static const struct key_def product_keys[] = {
     {"may", SHAPE_LIST, AT(struct config_product, may), .standard = "none",
      .about = "Actions that requests of this product may ask for; `SERVICE:invoke` is the implicit route of a service.",
      .example = "may: [viewOrder, \"business:invoke\"]"},
-    REFUSED("login"),
+    {"login", SHAPE_CHOICE, AT(struct config_product, login), .choices = login_kinds, .standard = "`none`",
+     .about = "How its users log in here: with a password, at the Authentication Service (`authentication`).",
+     .example = "login: password"},
+    {"users", SHAPE_TEXT, AT(struct config_product, users), .check = check_user_base,
+     .standard = "the first of `authentication.user_bases`",
+     .about = "The user base that its users are of. A user of another base cannot log in.", .example = "users: staff"},
+    {"secret", SHAPE_CHOICE, AT(struct config_product, proof), .choices = proof_kinds, .standard = "`none`",
+     .about = "How it proves its apisecret when its users log in, refresh and log out: `basic` (RFC 7617) or "
+              "`signature` (RFC 9421, HMAC-SHA256). The apisecret itself stands in the store: `sallyport product "
+              "secret PRODUCT` makes it.",
+     .example = "secret: signature"},
     REFUSED("limit"),
     REFUSED("limits"),
     REFUSED("quota"),
     REFUSED("tier"),
     REFUSED("tiers"),
-    REFUSED("secret"),
     REFUSED("signed"),
     END};
 static const struct key_map product_map = {.keys = product_keys,
@@ -383,6 +415,82 @@ static const struct key_map permission_map = {.elem_size = sizeof(struct config_
                                               .max = CONFIG_MAX_NAMES,
                                               .name_check = check_permission};
 
+#define OURS(member) AT(struct config, authentication.member)
+#define DAY_S        86400u
+static const struct key_def password_keys[] =
+    {{"memory", SHAPE_SIZE64, OURS(memory), .min = 8 * MB, .max = 1 * GB, .standard = "`19MB`",
+      .about = "Memory that the hash of a password (argon2id) takes.", .example = "memory: 64MB"},
+     {"passes", SHAPE_NUMBER, OURS(passes), .min = 1, .max = 20, .standard = "`2`",
+      .about = "How often that memory is gone through. When memory or passes rise, a password is hashed anew at its "
+               "user's next login.",
+      .example = "passes: 3"},
+     {"concurrent", SHAPE_NUMBER, OURS(concurrent), .min = 1, .max = 64, .standard = "`2`",
+      .about = "Hashes under way at the same time: they take that many cores and that much memory at most.",
+      .example = "concurrent: 4"},
+     {"queue", SHAPE_NUMBER, OURS(queue), .max = 10000, .standard = "`64`",
+      .about = "Logins that may wait for it. The next one is told to come again (503).", .example = "queue: 200"},
+     END};
+static const struct key_map password_map = {.keys = password_keys};
+
+static const struct key_def throttle_keys[] =
+    {{"account", SHAPE_CUSTOM, OURS(account), .read = read_rate, .type = "rate", .standard = "`10/m`",
+      .about = "Attempts to log in to one account: so many in a second (`s`), minute (`m`) or hour (`h`).",
+      .example = "account: 5/m"},
+     {"address", SHAPE_CUSTOM, OURS(address), .read = read_rate, .type = "rate", .standard = "`60/m`",
+      .about = "Attempts to log in from one address.", .example = "address: 600/m"},
+     END};
+static const struct key_map throttle_map = {.keys = throttle_keys};
+
+static const struct key_def authentication_keys[] = {
+    {"issuer", SHAPE_TEXT, .required = true, OURS(issuer), .check = check_own_issuer,
+     .about = "`iss` of the tokens that are issued here: the URL that clients know this gateway by.",
+     .example = "issuer: \"https://api.example.com\""},
+    {"audience", SHAPE_LIST, OURS(audience), .min = 1, .max = 16, .check = check_long, .standard = "the issuer",
+     .about = "`aud` of those tokens.", .example = "audience: [api]"},
+    {"access_token", SHAPE_SECONDS, OURS(access_s), .min = 1, .max = DAY_S, .standard = "`10m`",
+     .about = "How long an access token is good.", .example = "access_token: 5m"},
+    {"refresh_token", SHAPE_SECONDS, OURS(refresh_s), .min = 1, .max = 3650 * DAY_S, .standard = "`30d`",
+     .about = "How long a session may lie idle: a refresh token that is not used for so long is none any more.",
+     .example = "refresh_token: 8h"},
+    {"session", SHAPE_SECONDS, OURS(session_s), .min = 1, .max = 3650 * DAY_S, .standard = "`90d`",
+     .about = "How long a session lasts at most, used or not.", .example = "session: 30d"},
+    {"algorithm", SHAPE_TEXT, OURS(algorithm), .check = check_signing_algorithm, .standard = "`ES256`",
+     .about = "What new signing keys are for: ES256, ES384, RS256, PS256 or EdDSA. Keys there are stay good.",
+     .example = "algorithm: EdDSA"},
+    {"rotate", SHAPE_SECONDS, OURS(rotate_s), .min = 1, .max = 3650 * DAY_S, .standard = "`30d`",
+     .about = "How long a key signs before the next one does.", .example = "rotate: 7d"},
+    {"publish_ahead", SHAPE_SECONDS, OURS(publish_ahead_s), .min = 1, .max = 30 * DAY_S,
+     .standard = "`1h`, at most half of `rotate`",
+     .about = "How long the next key is published before it signs, so that whoever verifies knows it by then.",
+     .example = "publish_ahead: 6h"},
+    {"password", SHAPE_MAP, .map = &password_map, .about = "What a password costs to try.",
+     .example = "password: {memory: 64MB, passes: 3}"},
+    {"throttle", SHAPE_MAP, .map = &throttle_map, .about = "How often logging in may be tried.",
+     .example = "throttle: {account: 10/m, address: 60/m}"},
+    {"user_bases", SHAPE_LIST, OURS(user_bases), .min = 1, .max = 64, .check = check_user_base, .standard = "`[users]`",
+     .about = "Separate sets of users. Names of the base `users` are subjects as they are, others carry their base: "
+              "`staff/alice`.",
+     .example = "user_bases: [users, staff]"},
+    END};
+static const struct key_map authentication_map = {.keys = authentication_keys};
+
+static const char *const engines[] = {"sqlite", "memory", NULL};
+static const struct key_def store_keys[] =
+    {{"engine", SHAPE_CHOICE, AT(struct config, engine), .choices = engines, .standard = "`sqlite`",
+      .about = "`sqlite`: files in the data folder, durable. `memory`: everything is gone when the process ends.",
+      .example = "engine: memory"},
+     END};
+static const struct key_map store_map = {.keys = store_keys};
+
+static const struct key_def feed_keys[] =
+    {{"lease", SHAPE_MS, AT(struct config, lease_ms), .min = 1000, .max = 24 * HOUR_MS,
+      .standard = "`authentication.access_token`, at most `15m`",
+      .about = "How long the gateway goes on accepting credentials of the store, and users' tokens, when it hears "
+               "nothing from the store. Whoever revokes something waits for no longer than that.",
+      .example = "lease: 1m"},
+     END};
+static const struct key_map feed_map = {.keys = feed_keys};
+
 static const struct key_def root_keys[] =
     {{"sallyport", SHAPE_CUSTOM, .required = true, .read = read_version, .type = "`1`",
       .about = "The version of the configuration's form.", .example = "sallyport: 1"},
@@ -410,6 +518,22 @@ static const struct key_def root_keys[] =
      {"timeouts", SHAPE_MAP, .map = &timeouts_map, .about = "How long things may take.",
       .example = "timeouts: {idle: 30s}"},
      {"log", SHAPE_MAP, .map = &log_map, .about = "What is logged.", .example = "log: {level: warn}"},
+     {"authentication", SHAPE_CUSTOM, .read = read_authentication, .map = &authentication_map, .type = "map",
+      .standard = "none",
+      .about =
+          "The Authentication Service: users who log in here with a password. It brings its issuer, its service and "
+          "its actions; see *Users who log in here* below.",
+      .example = "authentication: {issuer: \"https://api.example.com\"}"},
+     {"store", SHAPE_MAP, .map = &store_map,
+      .about = "Where users, sessions, API keys made at run time and revocations are kept. There is one as soon as "
+               "`authentication`, `store` or `feed` is written.",
+      .example = "store: {engine: sqlite}"},
+     {"feed", SHAPE_MAP, .map = &feed_map, .about = "How changes in the store reach the gateway.",
+      .example = "feed: {lease: 1m}"},
+     {"seal", SHAPE_CUSTOM, AT(struct config, seal), .read = read_secret, .map = &secret_map, .type = "map of one key",
+      .standard = "the file `seal.key` in the data folder, made at the first start",
+      .about = "Where the key comes from that seals signing keys and secrets in the store: at least 32 bytes.",
+      .example = "seal: {credential: sallyport-seal}"},
      {"issuers", SHAPE_NAMED, AT(struct config, issuers), .count_offset = offsetof(struct config, n_issuers),
       .map = &issuer_map, .standard = "none",
       .about = "Whose tokens are believed, and how far. The name is the prefix of its users.",
@@ -443,7 +567,6 @@ static const struct key_def root_keys[] =
      REFUSED("tls"),
      REFUSED("identity"),
      REFUSED("audit"),
-     REFUSED("store"),
      REFUSED("tenants"),
      REFUSED("calls"),
      END};

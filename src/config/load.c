@@ -1,3 +1,4 @@
+#include "config/builtin.h"
 #include "config/check.h"
 
 #include <errno.h>
@@ -106,6 +107,7 @@ static void resolve_paths(struct reader *r, const char *data)
     struct config *c = r->c;
     c->data.s = data ? arena_copy(r->mem, str_of(data)) : absolute(r, c->data.s);
     if (!c->data.s.p) r->d->lost = true;
+    if (c->seal.provider == SECRET_FILE) c->seal.value.s = absolute(r, c->seal.value.s);
     for (uint32_t i = 0; i < c->n_issuers; i++) {
         struct config_issuer *issuer = &c->issuers[i];
         issuer->keys_file.s = absolute(r, issuer->keys_file.s);
@@ -150,9 +152,11 @@ static enum err read_tree(struct reader *r, const struct config_overrides *o)
     if (e == ERR_OK) {
         if (!o) o = &none;
         read_config(r, root);
+        builtin_add(r, root);
         check_config(r, root);
         override(r, o);
         resolve_paths(r, o->data);
+        builtin_address(r);
     }
     arena_reset(&tree);
     return e;

@@ -183,7 +183,7 @@ static void read_size(struct reader *r, const struct key_def *def, const struct 
 static bool read_time(struct reader *r, const struct key_def *def, const struct yaml *v, uint64_t unit_ms,
                       uint64_t *out)
 {
-    static const char *const units[] = {"s", "ms", "m", "h", NULL};
+    static const char *const units[] = {"s", "ms", "m", "h", "d", NULL};
     char least[VALUE_TEXT], most[VALUE_TEXT];
     uint64_t n;
     if (!has_value(r, v)) return false;

@@ -77,6 +77,8 @@ void read_instances(struct reader *r, const struct key_def *def, const struct ya
 void read_matches(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_secret(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_product_keys(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_rate(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_authentication(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void begin_issuer(void *elem);
 void begin_service(void *elem);
 void begin_action(void *elem);

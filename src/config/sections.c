@@ -153,8 +153,7 @@ static void read_provider(struct reader *r, enum secret_provider p, const struct
 void read_secret(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
 {
     static const char *const names[] = {"", "file", "env", "credential", "command"};
-    struct config_secret *out = &((struct config_issuer *)base)->secret;
-    (void)def;
+    struct config_secret *out = (struct config_secret *)(void *)((char *)base + def->offset);
     if (v->type == YAML_REFUSED) return;
     if (v->type != YAML_MAP) {
         read_hide(r, v);

@@ -39,7 +39,6 @@ struct snapshot_service {
     uint32_t index;
     const struct snapshot_instance *instances; /* at least one */
     uint32_t n_instances;
-    uint8_t pass; /* PASS_*: credentials it needs to see */
 };
 
 struct snapshot_action {
@@ -53,6 +52,8 @@ struct snapshot_action {
     str strip;           /* what route_find cuts off the path; may be empty */
     uint32_t timeout_ms; /* of the whole exchange; always set */
     uint64_t body_max;   /* always set */
+    uint8_t pass;        /* PASS_*: credentials that its service needs to see */
+    bool proof;          /* Authorization is no token here: the service judges it */
 };
 
 struct snapshot_product {
@@ -83,7 +84,8 @@ struct snapshot_issuer {
     str url, ca;         /* KEY_SOURCE_URL: https; ca: path of a PEM bundle, or empty for the system's */
     bool may_be_private; /* the URL may lead to a private address */
     uint32_t refresh_ms, min_interval_ms;
-    str secret; /* KEY_SOURCE_SECRET: the bytes; wiped when the snapshot goes */
+    str secret;       /* KEY_SOURCE_SECRET: the bytes; wiped when the snapshot goes */
+    uint16_t grantor; /* of what each of its users is granted, or SNAPSHOT_NO_GRANTOR */
 };
 
 struct snapshot {

@@ -14,7 +14,7 @@ struct unit {
 };
 
 static const struct unit sizes[] = {{"", 1}, {"B", 1}, {"kB", 1024}, {"MB", 1024 * 1024}, {"GB", 1024 * 1024 * 1024}};
-static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
 static enum err with_unit(str s, const struct unit *units, size_t n_units, uint64_t *out)
 {
@@ -40,6 +40,20 @@ enum err value_size(str s, uint64_t *bytes)
 enum err value_duration(str s, uint64_t *ms)
 {
     return with_unit(s, durations, ARRAY_LEN(durations), ms);
+}
+
+enum err value_rate(str s, struct config_rate *out)
+{
+    static const struct unit windows[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
+    uint64_t count;
+    str window = s, digits = str_cut(&window, '/');
+    if (str_to_u64(digits, &count) != ERR_OK || count < 1 || count > 1000000) return ERR_MALFORMED;
+    for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
+        if (!str_eq(window, str_of(windows[i].name))) continue;
+        *out = (struct config_rate){(uint32_t)count, (uint32_t)windows[i].factor};
+        return ERR_OK;
+    }
+    return ERR_MALFORMED;
 }
 
 static void unit_text(uint64_t v, const struct unit *units, size_t n_units, char out[VALUE_TEXT])
@@ -184,6 +198,16 @@ bool value_lower_ok(str s, size_t n_min, size_t n_max)
     if (s.n < n_min || s.n > n_max) return false;
     for (size_t i = 0; i < s.n; i++)
         if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9')) return false;
+    return true;
+}
+
+bool value_user_base_ok(str s)
+{
+    if (s.n < 1 || s.n > 32 || s.p[0] < 'a' || s.p[0] > 'z') return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
+    }
     return true;
 }
 

@@ -10,7 +10,7 @@
 /* "16kB", "64MB", "1GB", "512B", "4096": bytes; the units are powers of 1024. ERR_MALFORMED, ERR_LIMIT. */
 MUST_USE enum err value_size(str s, uint64_t *bytes);
 
-/* "500ms", "10s", "5m", "1h": whole numbers, one unit. ERR_MALFORMED, ERR_LIMIT. */
+/* "500ms", "10s", "5m", "1h", "30d": whole numbers, one unit. ERR_MALFORMED, ERR_LIMIT. */
 MUST_USE enum err value_duration(str s, uint64_t *ms);
 
 /* The shortest text that value_size and value_duration read as that number; not terminated at n, but by NUL. */
@@ -33,6 +33,12 @@ bool value_name_ok(str s);
 bool value_action_name_ok(str s);
 /* n_min..n_max of [a-z0-9] */
 bool value_lower_ok(str s, size_t n_min, size_t n_max);
+
+/* [a-z][a-z0-9-]{0,31} */
+bool value_user_base_ok(str s);
+
+/* "10/m": so many in a second (s), minute (m) or hour (h); 1 to a million. ERR_MALFORMED. */
+MUST_USE enum err value_rate(str s, struct config_rate *out);
 
 /* Whether the text has a control character (also DEL, and C1 controls as UTF-8). */
 bool value_has_control(str s);

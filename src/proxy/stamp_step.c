@@ -93,7 +93,7 @@ static enum step put_forwarding(struct exchange *x, struct fields *f, bool trust
 enum step stamp_step(struct exchange *x)
 {
     struct fields *f = &x->down.request.fields;
-    uint8_t pass = x->config->snap->services[x->action->service].pass;
+    uint8_t pass = x->action->pass;
     bool trusted = hop_trusted(x);
     const struct field *correlation = fields_get(f, FIELD_X_CORRELATION_ID);
     if (trusted && correlation && correlation->value.n && correlation->value.n <= 128)

@@ -142,6 +142,8 @@ static size_t list_room(const str *v, uint32_t n)
 static uint32_t find_grantors(const struct snapshot *snap, const struct claims *claims, uint16_t *out)
 {
     uint32_t n = 0;
+    uint16_t every_user = snap->issuers[claims->issuer].grantor;
+    if (every_user != SNAPSHOT_NO_GRANTOR) out[n++] = every_user;
     for (uint32_t i = 0; i < claims->n_roles; i++) {
         uint16_t g = snapshot_role(snap, claims->roles[i]);
         if (g != SNAPSHOT_NO_GRANTOR) out[n++] = g;
@@ -157,7 +159,7 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
                                       const struct snapshot *snap)
 {
     str prefix = snap->issuers[claims->issuer].issuer->prefix;
-    size_t grantors = (size_t)claims->n_roles + claims->n_permissions;
+    size_t grantors = (size_t)claims->n_roles + claims->n_permissions + 1;
     size_t room = sizeof(struct token_entry) + grantors * sizeof(uint16_t) + token.n + claims->product.n +
                   principal_part_encoded_len(prefix) + 1 + principal_part_encoded_len(claims->sub) +
                   header_value_encoded_len(claims->client) + list_room(claims->roles, claims->n_roles) +

@@ -82,7 +82,6 @@ static void services_and_listeners_are_there(void **state)
     assert_str(orders->instances[0].text, STR("10.0.0.11:8080"));
     assert_str(orders->instances[0].shown, STR("10.0.0.11:8080"));
     assert_str(orders->instances[1].shown, STR("unix:/run/o.sock"));
-    assert_int_equal(orders->pass, PASS_AUTHORIZATION);
     assert_str(snapshot_service(s, STR("business"))->instances[0].shown, STR("[::1]:9000"));
     assert_null(snapshot_service(s, STR("none")));
     snapshot_unref(&s);
@@ -101,6 +100,8 @@ static void actions_are_there_and_routed(void **state)
     assert_int_equal(view->accept, ACCEPT_TOKEN);
     assert_int_equal(view->timeout_ms, 5000);
     assert_int_equal(view->body_max, 10);
+    assert_int_equal(view->pass, PASS_AUTHORIZATION);
+    assert_false(view->proof);
     const struct snapshot_action *pay = snapshot_action(s, STR("pay"));
     assert_int_equal(pay->accept, ACCEPT_TOKEN | ACCEPT_APIKEY);
     assert_int_equal(pay->timeout_ms, 60000);
