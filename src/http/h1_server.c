@@ -2,114 +2,27 @@
  *
  *   IDLE ──first byte──► HEAD ──whole head (read_head)──► BUSY ──stream_done──► IDLE (next_request)
  *                                                                          ├──► FLUSH, the answer still leaves ──► IDLE
- *                                                                          └──► LINGER (linger) ──► closed
+ *                                                                          └──► LINGER (h1_conn_linger) ──► closed
  * Only HEAD (head_ms), IDLE (idle_ms), LINGER (linger_ms, once the answer has left) and a pace that is too slow have
- * deadlines here.
+ * deadlines here (h1_pace.c).
  * IDLE, FLUSH and LINGER own no stream; only IDLE owns no buffer. A closed connection is freed by its task at the end
  * of the turn, so that no event of the same turn meets freed memory. */
-#include "http/h1_server.h"
+#include "http/h1_conn.h"
 
 #include <stdlib.h>
 
-enum state { IDLE, HEAD, BUSY, FLUSH, LINGER, CLOSED };
-
 #define TURN_MAX 32 /* heads, receives and chunks of one connection in a turn: then the others have theirs */
-
-/* Whose turn it is, told in time: how long we waited for the other side, and what it moved. */
-struct pace {
-    uint64_t since_ms; /* waiting since, 0: not waiting */
-    uint64_t waited_ms;
-    uint64_t bytes;
-};
-
-struct h1_conn {
-    struct watch watch;
-    struct timer timer;
-    struct task task;
-    struct server_env *env;
-    struct h1_conn *next, **link;
-    struct server_stream *stream;
-    void *listener;
-    char *in;          /* a buffer, or NULL */
-    uint32_t base;     /* where the body area begins: the head lies before it */
-    uint32_t from, to; /* unread bytes */
-    uint32_t requests;
-    struct h1_scan scan;
-    struct h1_chunked chunked;
-    uint64_t body_left; /* of a body with a length */
-    str chunk;          /* decoded bytes not consumed yet */
-    struct http_pending out;
-    struct pace in_pace, out_pace;
-    uint64_t deadline_ms; /* 0: none */
-    struct net_peer peer;
-    uint8_t state, framing;
-    bool readable, eof, broken; /* bytes may wait; the client ended its side; the socket failed */
-    bool keep;                  /* the connection may carry another request */
-    bool body_done, want_in, want_out;
-    bool responded, answered; /* the answer's head, all of it, is written */
-    bool chunked_out, close_out;
-    bool driving;
-    uint8_t left; /* of TURN_MAX */
-};
 
 static void drive(struct h1_conn *c);
 static void next_request(struct h1_conn *c);
 static const struct server_stream_ops ops;
 
-static uint64_t now_ms(const struct h1_conn *c)
-{
-    return loop_now_ms(c->env->io->loop);
-}
-
-/* --- deadlines: the timer may fire early (deadlines only ever move later on the hot path); it then looks again --- */
-
-static void arm(struct h1_conn *c)
-{
-    if (!c->deadline_ms) return;
-    if (timer_is_set(&c->timer) && c->timer.at_ms <= c->deadline_ms) return;
-    timer_set(c->env->io->loop, &c->timer, c->deadline_ms);
-}
-
-static uint64_t pace_deadline(const struct h1_conn *c, const struct pace *p)
-{
-    uint64_t allowed = c->env->timeouts.grace_ms + p->bytes * 1000 / c->env->timeouts.rate;
-    return p->since_ms + (allowed > p->waited_ms ? allowed - p->waited_ms : 0);
-}
-
-/* Without a least rate the handler's deadlines are all there is; an answer that nobody handles any more has ours. */
-static void pace_wait(struct h1_conn *c, struct pace *p)
-{
-    const struct h1_timeouts *t = &c->env->timeouts;
-    if (!p->since_ms) p->since_ms = now_ms(c);
-    if (!t->rate && c->stream) return;
-    uint64_t at = t->rate ? pace_deadline(c, p) : now_ms(c) + t->idle_ms;
-    if (!c->deadline_ms || at < c->deadline_ms) c->deadline_ms = at;
-    arm(c);
-}
-
-static void pace_moved(struct h1_conn *c, struct pace *p, uint64_t bytes)
-{
-    if (p->since_ms) p->waited_ms += now_ms(c) - p->since_ms;
-    p->since_ms = 0;
-    p->bytes += bytes;
-    c->deadline_ms = 0;
-    if (c->in_pace.since_ms) pace_wait(c, &c->in_pace);
-    if (c->out_pace.since_ms) pace_wait(c, &c->out_pace);
-}
-
 /* --- opening and closing --- */
-
-static void buffer_give(struct h1_conn *c)
-{
-    if (c->in) slab_give(&c->env->io->buffers, c->in);
-    c->in = NULL;
-    c->base = c->from = c->to = 0;
-}
 
 static void on_task(struct task *t)
 {
     struct h1_conn *c = CONTAINER_OF(t, struct h1_conn, task);
-    if (c->state != CLOSED) {
+    if (c->state != CONN_CLOSED) {
         c->left = TURN_MAX;
         drive(c);
         return;
@@ -121,72 +34,31 @@ static void on_task(struct task *t)
     slab_give(&c->env->conns, c);
 }
 
-static void conn_close(struct h1_conn *c)
-{
-    if (c->state == CLOSED) return;
-    c->state = CLOSED;
-    watch_close(&c->watch);
-    timer_clear(c->env->io->loop, &c->timer);
-    pending_free(&c->out);
-    if (!c->stream) buffer_give(c);
-    loop_defer(c->env->io->loop, &c->task);
-}
-
-/* The socket failed while a request is under way: the handler lets go of the stream by calling done. */
-static void conn_break(struct h1_conn *c)
-{
-    if (c->state == CLOSED) return;
-    c->broken = true;
-    struct server_stream *s = c->stream;
-    conn_close(c);
-    if (s) c->env->handler->on_abort(s);
-}
-
-/* Bytes that nobody reads would make the close a reset, which may overtake the answer: so they are read off. */
-static void linger(struct h1_conn *c)
-{
-    c->state = LINGER;
-    if (pending_any(&c->out)) {        /* the answer first, at a pace that is watched; then again */
-        c->in_pace = (struct pace){0}; /* of the request nothing is waited for any more */
-        c->deadline_ms = 0;
-        pace_wait(c, &c->out_pace);
-        return;
-    }
-    if (c->eof && !c->readable) {
-        conn_close(c);
-        return;
-    }
-    (void)shutdown(c->watch.fd, SHUT_WR);
-    c->deadline_ms = now_ms(c) + c->env->timeouts.linger_ms;
-    arm(c);
-    if (c->readable && !c->driving) loop_defer(c->env->io->loop, &c->task);
-}
-
 static void on_time(struct timer *t)
 {
     struct h1_conn *c = CONTAINER_OF(t, struct h1_conn, timer);
     if (!c->deadline_ms) return;
-    if (now_ms(c) < c->deadline_ms) {
-        arm(c);
+    if (h1_conn_now_ms(c) < c->deadline_ms) {
+        h1_conn_arm(c);
         return;
     }
     c->deadline_ms = 0;
-    switch ((enum state)c->state) {
-    case IDLE:
-    case FLUSH:
-    case LINGER:
-    case CLOSED: conn_close(c); break;
-    case HEAD: /* no request to answer: a 408 helps nobody who sends a byte a second */
+    switch ((enum h1_conn_state)c->state) {
+    case CONN_IDLE:
+    case CONN_FLUSH:
+    case CONN_LINGER:
+    case CONN_CLOSED: h1_conn_close(c); break;
+    case CONN_HEAD: /* no request to answer: a 408 helps nobody who sends a byte a second */
         c->env->n_timed_out++;
-        conn_close(c);
+        h1_conn_close(c);
         break;
-    case BUSY:
+    case CONN_BUSY:
         c->env->n_timed_out++;
         c->stream->timed_out = true;
         if (!c->responded && c->in_pace.since_ms && c->env->handler->on_timeout)
             c->env->handler->on_timeout(c->stream); /* the rest of its body is not waited for: it hears why */
         else
-            conn_break(c);
+            h1_conn_break(c);
         break;
     }
 }
@@ -194,8 +66,8 @@ static void on_time(struct timer *t)
 static void on_event(struct watch *w, uint32_t events)
 {
     struct h1_conn *c = CONTAINER_OF(w, struct h1_conn, watch);
-    if (events & EPOLLERR || (events & EPOLLHUP && c->state != BUSY)) {
-        conn_break(c);
+    if (events & EPOLLERR || (events & EPOLLHUP && c->state != CONN_BUSY)) {
+        h1_conn_break(c);
         return;
     }
     c->left = TURN_MAX;
@@ -208,14 +80,14 @@ static void on_event(struct watch *w, uint32_t events)
         uint64_t sent = 0;
         enum err e = pending_flush(&c->out, c->watch.fd, &sent);
         if (c->stream) c->stream->bytes_out += sent;
-        pace_moved(c, &c->out_pace, sent);
+        h1_pace_moved(c, &c->out_pace, sent);
         if (e == ERR_CLOSED) {
-            conn_break(c);
+            h1_conn_break(c);
             return;
         }
-        if (e == ERR_AGAIN) pace_wait(c, &c->out_pace);
-        if (e == ERR_OK && c->state == LINGER) linger(c);
-        if (e == ERR_OK && c->state == FLUSH) next_request(c);
+        if (e == ERR_AGAIN) h1_pace_wait(c, &c->out_pace);
+        if (e == ERR_OK && c->state == CONN_LINGER) h1_conn_linger(c);
+        if (e == ERR_OK && c->state == CONN_FLUSH) next_request(c);
         if (e == ERR_OK && c->stream && c->want_out) {
             c->want_out = false;
             c->env->handler->on_writable(c->stream);
@@ -255,11 +127,12 @@ void server_conn_open(struct server_env *env, int fd, const struct net_peer *pee
     env->open = c;
     env->n_open++;
     if (watch_add(env->io->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP) != ERR_OK) {
-        conn_close(c);
+        h1_conn_close(c);
         return;
     }
-    c->deadline_ms = now_ms(c) + env->timeouts.head_ms; /* a connection that says nothing gets no longer than a head */
-    arm(c);
+    /* a connection that says nothing gets no longer than a head */
+    c->deadline_ms = h1_conn_now_ms(c) + env->timeouts.head_ms;
+    h1_conn_arm(c);
 }
 
 void server_env_drain(struct server_env *env)
@@ -270,14 +143,14 @@ void server_env_drain(struct server_env *env)
 void server_env_close_idle(struct server_env *env)
 {
     for (struct h1_conn *c = env->open; c; c = c->next)
-        if (c->state == IDLE) conn_close(c);
+        if (c->state == CONN_IDLE) h1_conn_close(c);
 }
 
 void server_env_close_all(struct server_env *env)
 {
     for (struct h1_conn *c = env->open, *next; c; c = next) {
         next = c->next;
-        conn_break(c);
+        h1_conn_break(c);
     }
 }
 
@@ -294,8 +167,7 @@ static bool may_go_on(struct h1_conn *c)
     return false;
 }
 
-/* More bytes into the buffer. ERR_AGAIN: none now; ERR_LIMIT: no room or no buffer; ERR_CLOSED. */
-static enum err fill(struct h1_conn *c)
+enum err h1_conn_fill(struct h1_conn *c)
 {
     struct http_io *io = c->env->io;
     if (!c->readable || !may_go_on(c)) return ERR_AGAIN;
@@ -314,7 +186,7 @@ static enum err fill(struct h1_conn *c)
 static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_head *head)
 {
     c->stream = s;
-    c->state = BUSY;
+    c->state = CONN_BUSY;
     c->requests++;
     c->framing = (uint8_t)head->framing;
     c->base = c->from = (uint32_t)head->size;
@@ -324,7 +196,7 @@ static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_he
     c->chunked = (struct h1_chunked){0};
     c->chunk = STR_NONE;
     c->want_in = c->want_out = c->responded = c->answered = false;
-    c->in_pace = c->out_pace = (struct pace){0};
+    c->in_pace = c->out_pace = (struct h1_pace){0};
     c->deadline_ms = 0;
     s->ops = &ops;
     s->handler = c->env->handler;
@@ -344,12 +216,12 @@ static bool read_head(struct h1_conn *c)
 {
     struct server_env *env = c->env;
     if (c->from == c->to || c->scan.seen) {
-        enum err e = fill(c);
+        enum err e = h1_conn_fill(c);
         if (e == ERR_AGAIN || e == ERR_CLOSED || e == ERR_LIMIT) {
             if (e != ERR_AGAIN)
-                conn_close(c);
+                h1_conn_close(c);
             else if (c->from == c->to)
-                buffer_give(c);
+                h1_conn_buffer_give(c);
             return false;
         }
     }
@@ -357,7 +229,7 @@ static bool read_head(struct h1_conn *c)
     struct server_stream *s = env->stream_new(env->owner);
     if (!s) {
         env->n_refused++;
-        conn_close(c);
+        h1_conn_close(c);
         return false;
     }
     struct h1_head head = {0};
@@ -365,10 +237,10 @@ static bool read_head(struct h1_conn *c)
     enum err e = h1_parse_request(str_make(c->in, c->to), &c->scan, &env->io->limits, &s->request, &head, &fault);
     if (e == ERR_AGAIN) {
         env->stream_free(env->owner, s);
-        if (c->state == IDLE) {
-            c->state = HEAD;
-            c->deadline_ms = now_ms(c) + env->timeouts.head_ms;
-            arm(c);
+        if (c->state == CONN_IDLE) {
+            c->state = CONN_HEAD;
+            c->deadline_ms = h1_conn_now_ms(c) + env->timeouts.head_ms;
+            h1_conn_arm(c);
         }
         c->scan.seen = c->scan.seen ? c->scan.seen : 1;
         return c->readable;
@@ -387,20 +259,6 @@ static bool read_head(struct h1_conn *c)
     return true;
 }
 
-static void linger_read(struct h1_conn *c)
-{
-    enum err e;
-    do {
-        c->from = c->to = 0;
-        e = fill(c);
-    } while (e == ERR_OK);
-    if (e == ERR_AGAIN) return;
-    if (pending_any(&c->out))
-        c->readable = false;
-    else
-        conn_close(c);
-}
-
 static void drive(struct h1_conn *c)
 {
     if (c->driving) return;
@@ -408,23 +266,23 @@ static void drive(struct h1_conn *c)
     bool more = true;
     while (more) {
         more = false;
-        switch ((enum state)c->state) {
-        case IDLE:
-        case HEAD:
+        switch ((enum h1_conn_state)c->state) {
+        case CONN_IDLE:
+        case CONN_HEAD:
             if (c->readable || c->from < c->to) more = read_head(c);
             break;
-        case BUSY:
+        case CONN_BUSY:
             if (c->want_in && (c->readable || c->from < c->to)) {
                 c->want_in = false;
                 c->env->handler->on_readable(c->stream);
-                more = c->state != BUSY; /* it may have ended there, with another request at hand */
+                more = c->state != CONN_BUSY; /* it may have ended there, with another request at hand */
             }
             break;
-        case LINGER:
-            if (c->readable) linger_read(c);
+        case CONN_LINGER:
+            if (c->readable) h1_conn_linger_read(c);
             break;
-        case FLUSH:
-        case CLOSED: break;
+        case CONN_FLUSH:
+        case CONN_CLOSED: break;
         }
     }
     c->driving = false;
@@ -435,11 +293,11 @@ static void drive(struct h1_conn *c)
 static enum err want_body(struct h1_conn *c)
 {
     uint32_t before = c->to;
-    enum err e = fill(c);
-    if (e == ERR_OK) pace_moved(c, &c->in_pace, c->to - before);
+    enum err e = h1_conn_fill(c);
+    if (e == ERR_OK) h1_pace_moved(c, &c->in_pace, c->to - before);
     if (e == ERR_AGAIN) {
         c->want_in = true;
-        if (!c->readable) pace_wait(c, &c->in_pace);
+        if (!c->readable) h1_pace_wait(c, &c->in_pace);
     }
     return e == ERR_LIMIT ? ERR_NO_MEMORY : e;
 }
@@ -489,7 +347,7 @@ static enum err peek_chunked(struct h1_conn *c, struct server_stream *s, str *da
 static enum err stream_peek(struct server_stream *s, str *data, bool *end)
 {
     struct h1_conn *c = s->conn;
-    if (c->state == CLOSED) return ERR_CLOSED;
+    if (c->state == CONN_CLOSED) return ERR_CLOSED;
     if (c->framing == H1_CHUNKED && !(c->body_done && !c->chunk.n)) return peek_chunked(c, s, data, end);
     if (!c->body_done && c->from == c->to) {
         make_room(c);
@@ -537,14 +395,14 @@ static enum err put(struct h1_conn *c, struct iovec *iov, int n)
         c->broken = true;
         return ERR_CLOSED;
     }
-    if (UNLIKELY(pending_any(&c->out))) pace_wait(c, &c->out_pace);
+    if (UNLIKELY(pending_any(&c->out))) h1_pace_wait(c, &c->out_pace);
     return ERR_OK;
 }
 
 static enum err stream_interim(struct server_stream *s, const struct response *r)
 {
     struct h1_conn *c = s->conn;
-    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
+    if (c->state == CONN_CLOSED || c->broken) return ERR_CLOSED;
     if (s->request.minor == 0) return ERR_OK; /* RFC 9110 §15.2: never to a 1.0 client */
     if (pending_any(&c->out)) return ERR_AGAIN;
     struct h1_out o = scratch(c);
@@ -591,7 +449,7 @@ static enum err stream_respond(struct server_stream *s, const struct response *r
 {
     struct h1_conn *c = s->conn;
     struct server_env *env = c->env;
-    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
+    if (c->state == CONN_CLOSED || c->broken) return ERR_CLOSED;
     if (c->keep && (env->draining || (env->max_requests && c->requests >= env->max_requests) || !body_at_hand(c)))
         c->keep = false;
     struct h1_out o = scratch(c);
@@ -622,7 +480,7 @@ static enum err stream_respond(struct server_stream *s, const struct response *r
 static enum err stream_write(struct server_stream *s, str data, bool end, const struct fields *trailers)
 {
     struct h1_conn *c = s->conn;
-    if (c->state == CLOSED || c->broken) return ERR_CLOSED;
+    if (c->state == CONN_CLOSED || c->broken) return ERR_CLOSED;
     if (pending_any(&c->out)) {
         c->want_out = true;
         return ERR_AGAIN;
@@ -641,24 +499,17 @@ static enum err stream_write(struct server_stream *s, str data, bool end, const 
 /* Behind a whole answer: the bytes of the next request, if any, move to the front. */
 static void next_request(struct h1_conn *c)
 {
-    c->state = IDLE;
+    c->state = CONN_IDLE;
     if (c->from == c->to) {
-        buffer_give(c);
+        h1_conn_buffer_give(c);
     } else {
         memmove(c->in, c->in + c->from, c->to - c->from);
         c->to -= c->from;
         c->from = c->base = 0;
     }
-    c->deadline_ms = now_ms(c) + c->env->timeouts.idle_ms;
-    arm(c);
+    c->deadline_ms = h1_conn_now_ms(c) + c->env->timeouts.idle_ms;
+    h1_conn_arm(c);
     if ((c->from < c->to || c->readable) && !c->driving) loop_defer(c->env->io->loop, &c->task);
-}
-
-/* An answer that only the close would end, and that is not whole, must not look like one. */
-static void reset_on_close(const struct h1_conn *c)
-{
-    struct linger at_once = {.l_onoff = 1};
-    (void)setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 static void stream_done(struct server_stream *s)
@@ -671,19 +522,19 @@ static void stream_done(struct server_stream *s)
     }
     c->stream = NULL;
     c->env->stream_free(c->env->owner, s);
-    if (c->state == CLOSED) {
-        buffer_give(c);
+    if (c->state == CONN_CLOSED) {
+        h1_conn_buffer_give(c);
         loop_defer(c->env->io->loop, &c->task);
     } else if (!whole) {
-        if (c->responded && c->close_out) reset_on_close(c);
-        conn_close(c);
+        if (c->responded && c->close_out) h1_conn_reset_on_close(c);
+        h1_conn_close(c);
     } else if (c->keep && c->body_done && !pending_any(&c->out)) {
         next_request(c);
     } else if (c->keep && c->body_done) {
-        c->state = FLUSH;
-        pace_wait(c, &c->out_pace);
+        c->state = CONN_FLUSH;
+        h1_pace_wait(c, &c->out_pace);
     } else {
-        linger(c);
+        h1_conn_linger(c);
     }
 }
 
