@@ -10,7 +10,7 @@ url=http://127.0.0.1:$gateway
 names=(accounts billing catalog delivery events files groups history invoices jobs)
 
 tell "Ten services stand behind one gateway. None of them knows what a token is:"
-services= may= targets=()
+services="" may="" targets=()
 for name in "${names[@]}"; do
     port=$(free_port)
     starts "$name" "$BUILD/examples/example-business" --port "$port"
