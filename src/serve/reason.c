@@ -382,6 +382,78 @@ static const struct reason_info table[REASON_COUNT] = {
                                .title = "Configuration refused",
                                .explain = "The configuration has mistakes; the one in force stays.",
                                .remedy = "Correct what is listed, check with `sallyport lint`, and reload."},
+
+    /* --- the Authentication Service --- */
+    [REASON_LOGIN_FAILED] =
+        {.code = "login_failed",
+         .status = 401,
+         .challenge = CHALLENGE_BEARER,
+         .title = "Login failed",
+         .explain = "No such user in the product's base, a wrong password, or a user who is disabled: which of them, "
+                    "only the audit record says.",
+         .remedy = "`sallyport audit tail` shows what it was; `sallyport user show NAME` the user."},
+    [REASON_LOGIN_THROTTLED] = {.code = "login_throttled",
+                                .status = 429,
+                                .title = "Too many attempts",
+                                .explain = "Too many failed logins for this account from this address, or from this "
+                                           "address in all.",
+                                .remedy = "Wait as Retry-After says. The rates are `authentication.throttle`."},
+    [REASON_LOGIN_NOT_ALLOWED] = {.code = "login_not_allowed",
+                                  .status = 403,
+                                  .title = "No logins for this product",
+                                  .explain = "The product has no users that log in: its `login` is none.",
+                                  .remedy = "If {product} has users, set `login: password` and `users`."},
+    [REASON_PRODUCT_PROOF_MISSING] =
+        {.code = "product_proof_missing",
+         .status = 401,
+         .challenge = CHALLENGE_APIKEY,
+         .title = "Proof of the product required",
+         .explain = "The product must prove its apisecret with each login, refresh and logout, and did not.",
+         .remedy = "Send it by HTTP Basic, or sign the request, as `secret` of the product says."},
+    [REASON_PRODUCT_PROOF_WRONG] =
+        {.code = "product_proof_wrong",
+         .status = 401,
+         .challenge = CHALLENGE_APIKEY,
+         .title = "Proof of the product not accepted",
+         .explain = "The apisecret is not the product's, or the signature of the request does not hold.",
+         .remedy = "`fault` names what is wrong. A clock that is off by more than 30 s makes every signature fail."},
+    [REASON_SIGNATURE_REPLAYED] = {.code = "signature_replayed",
+                                   .status = 401,
+                                   .challenge = CHALLENGE_APIKEY,
+                                   .title = "Request was sent before",
+                                   .explain = "A request with this very signature was taken already.",
+                                   .remedy = "Sign every request anew; two in one second need different nonces."},
+    [REASON_REFRESH_INVALID] =
+        {.code = "refresh_invalid",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Refresh token not accepted",
+         .explain = "The refresh token is unknown, its session has ended, or it belongs to another product.",
+         .remedy = "The user logs in again. If that comes too early, raise authentication.refresh_token."},
+    [REASON_REFRESH_REUSED] =
+        {.code = "refresh_reused",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Refresh token was used before",
+         .explain = "A refresh token came a second time, so somebody else may hold it: its session was ended and its "
+                    "access tokens are revoked.",
+         .remedy = "The user logs in again. If it happens often, a client refreshes twice and forgets the answer."},
+    [REASON_PASSWORDS_BUSY] = {.code = "passwords_busy",
+                               .status = 503,
+                               .title = "Temporarily unavailable",
+                               .explain = "More logins at once than passwords can be checked: the queue is full.",
+                               .remedy = "Raise authentication.password.concurrent or queue, or add a process."},
+    [REASON_STORE_UNAVAILABLE] = {.code = "store_unavailable",
+                                  .status = 503,
+                                  .title = "Temporarily unavailable",
+                                  .explain = "The store did not answer, so nothing was decided.",
+                                  .remedy = "Does the role data run, and is there room on its disk?"},
+    [REASON_SIGNING_KEY_NONE] =
+        {.code = "signing_key_none",
+         .status = 503,
+         .title = "Temporarily unavailable",
+         .explain = "There is no key to sign with yet: the first one is being published to every gateway.",
+         .remedy = "Wait a moment. If it stays so, `sallyport keys list` and the log say what it waits for."},
 };
 
 const struct reason_info *reason_info(enum reason r)

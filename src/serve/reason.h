@@ -72,6 +72,18 @@ enum reason {
     REASON_NOT_FOUND,
     REASON_DECISION_UNKNOWN,
     REASON_CONFIG_REFUSED,
+    /* the Authentication Service */
+    REASON_LOGIN_FAILED, /* unknown user, wrong password, disabled: the same to whoever asks */
+    REASON_LOGIN_THROTTLED,
+    REASON_LOGIN_NOT_ALLOWED, /* the product has no logins */
+    REASON_PRODUCT_PROOF_MISSING,
+    REASON_PRODUCT_PROOF_WRONG,
+    REASON_SIGNATURE_REPLAYED,
+    REASON_REFRESH_INVALID,
+    REASON_REFRESH_REUSED,
+    REASON_PASSWORDS_BUSY,
+    REASON_STORE_UNAVAILABLE,
+    REASON_SIGNING_KEY_NONE,
     REASON_COUNT
 };
 
