@@ -127,7 +127,7 @@ await test('keys rotate every 2 s for 30 s under load, ES256 and RS256 in turn: 
   async function administrator() {
     let turn = 0;
     while (Date.now() < end) {
-      product.run('keys', 'rotate', '--alg', turn++ % 2 ? 'ES256' : 'RS256');
+      await product.running('keys', 'rotate', '--alg', turn++ % 2 ? 'ES256' : 'RS256');
       await sleep(2000);
     }
   }

@@ -1,10 +1,11 @@
 // What the scripts here that meet the running product stand on: the product with an Authentication Service, its
 // command line, the sample services, and how results are told. Outside only: files, sockets, commands.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
 export const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..');
 export const build = path.resolve(process.env.BUILD ?? path.join(root, 'build'));
@@ -160,10 +161,16 @@ export class Product {
   }
 
   tried(options, ...args) {
-    return spawnSync(binary, args, {
-      encoding: 'utf8', cwd: this.dir, ...options,
-      env: { ...process.env, SALLYPORT_SOCKET: path.join(this.dir, 'data', 'cli.sock') },
-    });
+    return spawnSync(binary, args, { encoding: 'utf8', ...this.place(), ...options });
+  }
+
+  /** The same beside other work. */
+  async running(...args) {
+    return (await promisify(execFile)(binary, args, this.place())).stdout;
+  }
+
+  place() {
+    return { cwd: this.dir, env: { ...process.env, SALLYPORT_SOCKET: path.join(this.dir, 'data', 'cli.sock') } };
   }
 
   addUser(name, password, ...roles) {
