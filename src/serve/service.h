@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_SERVE_SERVICE_H
 #define SALLYPORT_SERVE_SERVICE_H
 
+#include "base/log.h"
 #include "codec/json.h"
 #include "http/message.h"
 #include "net/loop.h"
@@ -24,7 +25,7 @@ struct service_call {
     struct request request; /* a copy of the head */
     str body;
     str tail;         /* what stood for '*' in the route's path; empty without */
-    str id;           /* decision id: X-Correlation-ID does not name one, so each call has its own */
+    str id;           /* decision id */
     uint64_t wall_ms; /* when it came */
     struct arena mem; /* the handler's as well; 256 kB */
     struct loop *loop;
@@ -32,13 +33,13 @@ struct service_call {
     bool answered; /* private */
     void (*ended)(struct service_call *call); /* the handler's, may be NULL: just before the call is freed */
     void *state;                              /* the handler's */
-    /* for the access log line; the handler may set them */
-    str subject, fault;
+    str subject, fault;                       /* for the access log line; the handler may set them */
 };
 
 struct service_route {
     enum method method;
-    const char *path; /* "/authentication/sessions"; a last segment '*' stands for exactly one segment */
+    const char *path;   /* "/authentication/sessions"; a last segment '*' stands for exactly one segment */
+    const char *action; /* for the log: "authentication:sessions" */
     void (*run)(struct service_call *call, void *owner);
 };
 
@@ -48,9 +49,9 @@ struct service_options {
     const struct service_route *routes;
     size_t n_routes;
     void *owner;
-    uint32_t deadline_ms; /* of a handler's answer; 0: 15000. Then 504 is answered and the call is gone */
-    bool dev;             /* problems show details */
-    const char *name;     /* of the service, for action names in the log ("authentication"); a constant */
+    uint32_t deadline_ms;     /* of a handler's answer; 0: 15000. Then 504 is answered and the call is gone */
+    bool dev;                 /* problems show details */
+    struct log_producer *log; /* access log lines; may be NULL */
 };
 
 /* ERR_CONFLICT: somebody answers at that socket. ERR_LIMIT (path), ERR_IO, ERR_NO_MEMORY. */
@@ -58,7 +59,7 @@ MUST_USE enum err service_new(const struct service_options *o, struct service **
 /* No new connection and no new request; calls under way go on. */
 void service_drain(struct service *s);
 size_t service_calls(const struct service *s); /* under way */
-/* Calls under way are gone; their handlers must have ended before (or end without touching the service). */
+/* Calls under way are gone; each is still to be answered, which frees it. */
 void service_free(struct service **s);
 const struct counters *service_counters(const struct service *s);
 
@@ -71,7 +72,8 @@ str service_field_named(const struct service_call *call, str name);
 const struct json *service_json(struct service_call *call);
 
 /* --- answers; each ends the call --- */
-/* 200…: a JSON body, or none when it is empty. `cache`: the value of Cache-Control; NULL: no-store. */
+/* 200…: a JSON body, or none when it is empty. `cache`: the value of Cache-Control; NULL: no-store. The bytes are the
+ * caller's again when it returns. */
 void service_answer(struct service_call *call, uint16_t status, str json, const char *cache);
 /* A problem (RFC 9457); retry_after_s 0: no Retry-After. `detail` is shown in dev only; may be empty. */
 void service_refuse(struct service_call *call, enum reason reason, uint32_t retry_after_s, str detail);
