@@ -23,10 +23,12 @@ struct loop {
     struct timer *wheel[LEVELS][SLOTS];
     uint64_t filled[LEVELS]; /* bit i: wheel[level][i] is not empty */
     struct task *tasks, **tasks_end;
+    struct task *running; /* those of this turn that are still to run */
     void (*on_turn_end)(void *owner);
     struct watch wake;
     _Atomic(struct mail *) inbox;  /* newest first */
     struct mail *held, **held_end; /* taken from the inbox, not yet delivered; oldest first */
+    int n_events;                  /* of this turn */
     struct epoll_event events[EVENTS];
 };
 
@@ -109,6 +111,13 @@ void watch_close(struct watch *w)
     if (w->fd < 0) return;
     close(w->fd); /* the only descriptor of its file: epoll forgets it */
     w->fd = -1;
+}
+
+void watch_drop(struct loop *l, struct watch *w)
+{
+    for (int i = 0; i < l->n_events; i++)
+        if (l->events[i].data.ptr == w) l->events[i].data.ptr = NULL;
+    watch_close(w);
 }
 
 int watch_release(struct loop *l, struct watch *w)
@@ -261,15 +270,33 @@ void loop_defer(struct loop *l, struct task *t)
 static void run_tasks(struct loop *l)
 {
     /* what these defer is for the next turn: who always has more to do must let events come in between */
-    struct task *t = l->tasks;
+    l->running = l->tasks;
     l->tasks = NULL;
     l->tasks_end = &l->tasks;
-    while (t) {
-        struct task *next = t->next;
+    while (l->running) {
+        struct task *t = l->running;
+        l->running = t->next;
         t->queued = false;
         t->run(t);
-        t = next;
     }
+}
+
+static bool take_out(struct task **link, struct task *t)
+{
+    while (*link && *link != t) link = &(*link)->next;
+    if (!*link) return false;
+    *link = t->next;
+    return true;
+}
+
+void loop_undefer(struct loop *l, struct task *t)
+{
+    if (!t->queued) return;
+    t->queued = false;
+    if (take_out(&l->running, t)) return;
+    (void)take_out(&l->tasks, t);
+    l->tasks_end = &l->tasks;
+    while (*l->tasks_end) l->tasks_end = &(*l->tasks_end)->next;
 }
 
 void mail_post(struct loop *l, struct mail *m)
@@ -338,13 +365,14 @@ void loop_turn(struct loop *l, int max_wait_ms)
     int wait = next_timer_ms(l);
     if (wait < 0 || (max_wait_ms >= 0 && max_wait_ms < wait)) wait = max_wait_ms;
     if (l->tasks || l->held) wait = 0;
-    int n = epoll_wait(l->epoll_fd, l->events, EVENTS, wait);
+    l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS, wait);
     read_clocks(l);
     deliver(l);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < l->n_events; i++) {
         struct watch *w = l->events[i].data.ptr;
-        if (w->fd >= 0) w->on_event(w, l->events[i].events);
+        if (w && w->fd >= 0) w->on_event(w, l->events[i].events);
     }
+    l->n_events = 0;
     run_timers(l);
     run_tasks(l);
     if (l->on_turn_end) l->on_turn_end(l->owner);

@@ -59,6 +59,8 @@ uint64_t loop_wall_ms(const struct loop *l); /* Unix milliseconds */
 MUST_USE enum err watch_add(struct loop *l, struct watch *w, uint32_t events);
 /* Closes the descriptor and forgets it; safe to repeat. */
 void watch_close(struct watch *w);
+/* The same, and what this turn still has for it is forgotten: its memory may go right away. */
+void watch_drop(struct loop *l, struct watch *w);
 /* Forgets the descriptor without closing it and returns it. */
 int watch_release(struct loop *l, struct watch *w);
 
@@ -70,6 +72,8 @@ static inline bool timer_is_set(const struct timer *t)
 }
 
 void loop_defer(struct loop *l, struct task *t);
+/* Takes it back; an idle one too. */
+void loop_undefer(struct loop *l, struct task *t);
 
 /* From any thread. Letters of one sender arrive in order. */
 void mail_post(struct loop *l, struct mail *m);

@@ -222,10 +222,12 @@ static void a_closed_watch_gets_no_event_of_its_turn(void **state)
 
 static int ran[3], ran_n;
 static struct task tasks[3];
+static struct task *take_back;
 static void run_task(struct task *t)
 {
     ran[ran_n++] = (int)(t - tasks);
     if (t == &tasks[0]) loop_defer(l, &tasks[2]);
+    if (t == &tasks[0] && take_back) loop_undefer(l, take_back);
 }
 
 static void tasks_run_once_in_order_and_what_they_defer_in_the_next_turn(void **state)
@@ -241,6 +243,67 @@ static void tasks_run_once_in_order_and_what_they_defer_in_the_next_turn(void **
     loop_turn(l, -1); /* does not wait while there is a task */
     assert_int_equal(ran_n, 3);
     assert_true(ran[0] == 0 && ran[1] == 1 && ran[2] == 2);
+    loop_free(&l);
+}
+
+static void tasks_are_taken_back_wherever_they_wait(void **state)
+{
+    (void)state;
+    l = loop_new(NULL);
+    for (int which = 0; which < 3; which++) {
+        ran_n = 0;
+        for (int i = 0; i < 3; i++) tasks[i] = (struct task){.run = run_task};
+        loop_defer(l, &tasks[0]);
+        loop_defer(l, &tasks[1]);
+        take_back = which == 0 ? NULL : &tasks[which]; /* 1: waits in this turn; 2: in the next */
+        if (which == 0) loop_undefer(l, &tasks[1]);    /* the last one: the next goes behind the right end */
+        loop_undefer(l, &tasks[2]);                    /* idle */
+        loop_turn(l, 0);
+        loop_turn(l, 0);
+        assert_int_equal(ran_n, 2);
+        assert_int_equal(ran[0], 0);
+        assert_int_equal(ran[1], which == 2 ? 1 : 2);
+        assert_false(tasks[1].queued || tasks[2].queued);
+    }
+    take_back = NULL;
+    loop_free(&l);
+}
+
+static struct watch *dropped;
+static int events_n;
+static void drop_the_other(struct watch *w, uint32_t events)
+{
+    (void)events;
+    events_n++;
+    for (int i = 0; i < 2; i++) {
+        if (!dropped || dropped + i == w) continue;
+        watch_drop(l, dropped + i);
+        (dropped + i)->fd = 12345; /* as if the memory were another's by now */
+    }
+}
+
+static void a_dropped_watch_is_never_looked_at_again(void **state)
+{
+    (void)state;
+    int a[2], b[2];
+    struct watch two[2];
+    l = loop_new(NULL);
+    assert_int_equal(pipe(a), 0);
+    assert_int_equal(pipe(b), 0);
+    two[0] = (struct watch){drop_the_other, a[0]};
+    two[1] = (struct watch){drop_the_other, b[0]};
+    assert_err(watch_add(l, &two[0], EPOLLIN), ERR_OK);
+    assert_err(watch_add(l, &two[1], EPOLLIN), ERR_OK);
+    dropped = two;
+    events_n = 0;
+    assert_int_equal(write(a[1], "x", 1), 1);
+    assert_int_equal(write(b[1], "x", 1), 1);
+    loop_turn(l, 0);
+    assert_int_equal(events_n, 1);
+    for (int i = 0; i < 2; i++)
+        if (two[i].fd != 12345) watch_close(&two[i]);
+    close(a[1]);
+    close(b[1]);
     loop_free(&l);
 }
 
@@ -309,6 +372,8 @@ int main(void)
         cmocka_unit_test(letters_are_taken_back_in_order_and_the_others_still_come),
         cmocka_unit_test(a_closed_watch_gets_no_event_of_its_turn),
         cmocka_unit_test(tasks_run_once_in_order_and_what_they_defer_in_the_next_turn),
+        cmocka_unit_test(tasks_are_taken_back_wherever_they_wait),
+        cmocka_unit_test(a_dropped_watch_is_never_looked_at_again),
         cmocka_unit_test(slow_work_comes_back_to_its_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
