@@ -1,12 +1,9 @@
 """Logins, refreshes, revocations, a million users: what the Authentication Service and the feed cost. See README.md."""
 import concurrent.futures
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import tempfile
@@ -147,7 +144,7 @@ def logins(rounds, times):
 def refreshes(seconds, conns=32):
     """Refreshes a second that are on the disk, each by the token of the one before; and bare durable writes beside."""
     # cheap hashes: here sessions are made, not measured
-    with Product(password={'memory': '8kB', 'passes': 1}) as p, m.alone():
+    with Product(password={'memory': '8MB', 'passes': 1}) as p, m.alone():
         path = os.path.join(p.folder, 'sessions')
         connection = m.Connection(p.port)
         with open(path, 'w') as f:
@@ -197,7 +194,7 @@ def revocations(times, seconds):
     """One by one, from the start of the command to the last of 64 enforcers, and to the command's end; then as many
     at the same time as the control socket takes."""
     heard, ended = [], []
-    with Product(password={'memory': '8kB', 'passes': 1}) as p, Enforcers(p) as enforcers, m.alone():
+    with Product(password={'memory': '8MB', 'passes': 1}) as p, Enforcers(p) as enforcers, m.alone():
         for i in range(times):
             began = time.monotonic_ns()
             p.cli('revoke', 'token', f'bench-{i}')

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import authentication as auth
 import measure as m
 from measure import Connection, Peer, Upstream
 
@@ -288,6 +289,78 @@ def policy_lines():
                 '100 ms, 1,000,000 entities in 2 s. The figures of cedar-wasm hold its WebAssembly and its JSON.']
 
 
+def login_lines(quick):
+    """What the Authentication Service and the feed cost."""
+    yield '| logins, sessions, revocations | measured | goal | |'
+    yield '|---|---|---|---|'
+    r = attempt('logins', auth.logins, 5 if quick else 9, 20 if quick else 50)
+    if r:
+        emit(r)
+        said = m.verdict(r['ratio'], r['low'], r['high'], 1.05)
+        yield (f'| CPU of a login / of one bare argon2id verification (19 MiB, 2 passes), {r["rounds"]} turns | '
+               f'{r["login_ms"]} / {r["argon2_ms"]} ms = {r["ratio"]:.3f} ({r["low"]:.3f}–{r["high"]:.3f}) | ≤ 1.05 | {said} |')
+        yield f'| a login as its user waits for it, one at a time | {r["wall_ms"]} ms | | |'
+    else:
+        yield '| a login | | ≤ 1.05 | **not measured** |'
+    r = attempt('refreshes', auth.refreshes, 3 if quick else 10)
+    if r:
+        emit(r)
+        yield (f'| refreshes a second, durable, one core for everything, {r["connections"]} connections | {r["refreshes_s"]:,} '
+               f'(p50 {r["p50_ms"]:.1f} ms, p99 {r["p99_ms"]:.1f} ms, {r["cpu_us"]} µs of CPU each) | | |')
+    else:
+        yield '| refreshes a second | | | **not measured** |'
+    r = attempt('revocations', auth.revocations, 20 if quick else 100, 2 if quick else 5)
+    if r:
+        emit(r)
+        yield (f'| `sallyport revoke`, from its start to the last of {r["enforcers"]} enforcers: median (most) of {r["times"]} | '
+               f'{r["last_ms"]} ms ({r["last_max_ms"]}) | ≤ 1 s | {"met" if r["last_max_ms"] <= 1000 else "missed"} |')
+        yield f'| … to its end, when all have confirmed | {r["command_ms"]} ms ({r["command_max_ms"]}) | | |'
+        yield (f'| sessions ended a second, until the last of {r["enforcers"]} enforcers knows of the last | '
+               f'{r["revocations_s"]:,} | | |')
+    else:
+        yield '| revocations | | ≤ 1 s | **not measured** |'
+    r = attempt('instructions', fed_row, 1000 if quick else 5000)
+    if r:
+        change = (r[1] / r[0] - 1) * 100
+        yield (f'| user-space instructions a request, token seen before: a gateway without → with a feed | {r[0]:,} → {r[1]:,} '
+               f'({change:+.1f} %) | 0 | {"met" if abs(change) <= 1 else "missed"} |')
+    else:
+        yield '| instructions a request with a feed | | 0 | **not measured** |'
+    r = attempt('users', auth.users, 20_000 if quick else 1_000_000)
+    if r:
+        emit(r)
+        yield (f'| `sallyport user import` of {r["users"]:,} users with argon2id hashes | {r["import_s"]} s '
+               f'({r["per_second"]:,}/s), {r["store_mb"]} MB on the disk, {r["pss_kb_before"]:,} → {r["pss_kb"]:,} kB in memory | | |')
+        yield (f'| … then `sallyport user show` of one of them, the whole command | {r["show_ms"]} ms | | |')
+        yield (f'| … then a login: of one of them (most) / of the user who was there before | {r["login_ms"]} '
+               f'({r["login_max_ms"]}) / {r["login_of_the_first_ms"]} ms | | |')
+    else:
+        yield '| a million users | | | **not measured** |'
+
+
+LOGINS = '## Logins, sessions, revocations'
+
+
+def login_section(quick, out):
+    """Measures that section alone and puts it in its place in the results."""
+    lines = list(login_lines(quick))
+    said = [f'`./do bench authentication{" quick" if quick else ""}`, '
+            f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC; {", ".join(versions())}.', '', *lines, '']
+    print('\n'.join(said))
+    if not out:
+        return
+    with open(out, encoding='utf-8') as f:
+        text = f.read()
+    head, found, rest = text.partition(LOGINS + '\n')
+    _, more, rest = rest.partition('\n## ') if found else ('', '', '')
+    with open(out, 'w', encoding='utf-8') as f:
+        f.write(head.rstrip('\n') + '\n\n' + '\n'.join([LOGINS, '', *said]) + (more + rest if found and more else ''))
+
+
+def fed_row(requests):
+    return instructions(requests, False), instructions(requests, False, FED='1')
+
+
 def table(quick, out):
     count, seconds, requests, starts = (3, 2, 1000, 3) if quick else (9, 3, 5000, 11)
     began = time.monotonic()
@@ -308,6 +381,7 @@ def table(quick, out):
     lines += ['## What is missed', ''] + (['- ' + line.split('|')[1].strip() + ': ' + line.split('|')[-2].strip()
                                            for line in missed] or ['Nothing.']) + ['']
     lines += ['## Policy decisions, one core', '', *policy_lines(), '']
+    lines += [LOGINS, '', *login_lines(quick), '']
     lines += ['Flat memory under twenty minutes of load is measured by `./do soak load`.', '']
     text = '\n'.join(lines)
     with open(out, 'w', encoding='utf-8') as f:
@@ -346,6 +420,19 @@ def main():
         elif verb == 'instructions':
             for what, one, many in instruction_rows(a.reps if a.reps > 1 else 5000):
                 emit({'what': what, 'before': one, 'after': many})
+        elif verb == 'feed':
+            emit(dict(zip(('without', 'with'), fed_row(a.reps if a.reps > 1 else 5000))))
+        elif verb == 'authentication':
+            quick = rest[:1] == ['quick']
+            login_section(quick, None if quick else os.path.join(HERE, 'RESULTS.md'))
+        elif verb == 'logins':
+            emit(auth.logins(a.pairs, 50))
+        elif verb == 'refreshes':
+            emit(auth.refreshes(a.secs))
+        elif verb == 'revocations':
+            emit(auth.revocations(100, a.secs))
+        elif verb == 'users':
+            emit(auth.users(int(rest[0]) if rest else 1_000_000))
         else:
             raise SystemExit(f'no measurement "{verb}"; see bench/README.md')
     except IndexError:

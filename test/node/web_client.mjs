@@ -21,10 +21,14 @@ const product = await Product.start((config) => {
 product.addUser('alice', PASSWORD, 'clerk');
 const page_url = `${product.url}/web/`;
 
-// The sandbox of the browser refuses to be root's.
+// The sandbox of the browser refuses to be root's; for others it needs user namespaces, which a container may not give.
 const browser = await playwright.launch({
   executablePath: chromium(),
   args: process.getuid() === 0 ? ['--no-sandbox'] : [],
+}).catch((error) => {
+  const sandbox = /sandbox/i.test(error.message);
+  console.log(`${sandbox ? 'skip' : 'not ok'} the browser client — Chromium does not start: ${error.message.split('\n')[0]}`);
+  process.exit(sandbox ? 0 : 1);
 });
 
 /** A browser profile of its own, what its pages complain of, and every answer they get. */
