@@ -15,6 +15,7 @@
 
 struct compile {
     const struct config *c;
+    const struct snapshot *like; /* of the same configuration: addresses and secrets are taken from it; may be NULL */
     struct snapshot *s;
     struct diags *d;
 };
@@ -66,13 +67,28 @@ static void listener(struct compile *k, const struct config_address *a, struct s
                                       .all = a->kind == ADDRESS_TCP && a->host.n == 0};
 }
 
+static void listener_like(struct compile *k, const struct snapshot_listener *from, struct snapshot_listener *out)
+{
+    *out = *from;
+    out->text = keep(k, from->text);
+}
+
 static void compile_listeners(struct compile *k)
 {
     const struct config *c = k->c;
+    const struct snapshot *like = k->like;
     struct snapshot_listener *all = room(k, c->n_gateway, sizeof *all);
     struct snapshot_listener *admin = c->has_admin ? room(k, 1, sizeof *admin) : NULL;
-    for (uint32_t i = 0; all && i < c->n_gateway; i++) listener(k, &c->gateway[i], &all[i]);
-    if (admin) listener(k, &c->admin, admin);
+    for (uint32_t i = 0; all && i < c->n_gateway; i++) {
+        if (like)
+            listener_like(k, &like->listeners[i], &all[i]);
+        else
+            listener(k, &c->gateway[i], &all[i]);
+    }
+    if (admin && like)
+        listener_like(k, like->admin, admin);
+    else if (admin)
+        listener(k, &c->admin, admin);
     k->s->listeners = all;
     k->s->n_listeners = c->n_gateway;
     k->s->admin = admin;
@@ -105,13 +121,29 @@ static void compile_instances(struct compile *k, const struct config_service *fr
     to->n_instances = n;
 }
 
+static void instances_like(struct compile *k, const struct snapshot_service *from, struct snapshot_service *to)
+{
+    struct snapshot_instance *all = room(k, from->n_instances, sizeof *all);
+    if (!all) return;
+    for (uint32_t i = 0; i < from->n_instances; i++) {
+        all[i] = from->instances[i];
+        all[i].text = keep(k, from->instances[i].text);
+        all[i].shown = keep(k, from->instances[i].shown);
+    }
+    to->instances = all;
+    to->n_instances = from->n_instances;
+}
+
 static void compile_services(struct compile *k)
 {
     const struct config *c = k->c;
     struct snapshot_service *all = room(k, c->n_services, sizeof *all);
     for (uint32_t i = 0; all && i < c->n_services; i++) {
         all[i] = (struct snapshot_service){.name = keep(k, c->services[i].name), .index = i};
-        compile_instances(k, &c->services[i], &all[i]);
+        if (k->like)
+            instances_like(k, &k->like->services[i], &all[i]);
+        else
+            compile_instances(k, &c->services[i], &all[i]);
         put(k, &k->s->services_by_name, all[i].name, &all[i]);
     }
     k->s->services = all;
@@ -371,6 +403,10 @@ static void fetch_secret(struct compile *k, const struct config_issuer *from, st
 {
     struct secret secret;
     struct secret_why why;
+    if (k->like) {
+        to->secret = keep(k, k->like->issuers[to->index].secret);
+        return;
+    }
     if (secret_fetch(&from->secret, &secret, &why) != ERR_OK) {
         diag_add(k->d, DIAG_ERROR, "secret", from->secret.at, 1, STR_NONE,
                  "the secret of issuer '%.*s' cannot be had: %s", STR_ARG(from->name), why.text);
@@ -484,6 +520,12 @@ static void compile_rest(struct compile *k)
 
 enum err snapshot_build(const struct config *c, uint64_t generation, struct diags *d, struct snapshot **out)
 {
+    return snapshot_rebuild(c, NULL, generation, d, out);
+}
+
+enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, uint64_t generation, struct diags *d,
+                          struct snapshot **out)
+{
     uint32_t errors = d->errors;
     struct snapshot *s = calloc(1, sizeof *s);
     if (!s) {
@@ -493,7 +535,7 @@ enum err snapshot_build(const struct config *c, uint64_t generation, struct diag
     atomic_init(&s->refs, 1);
     s->generation = generation;
     arena_init(&s->mem, NULL, 0, SNAPSHOT_MEM);
-    struct compile k = {.c = c, .s = s, .d = d};
+    struct compile k = {.c = c, .like = like, .s = s, .d = d};
     compile_rest(&k);
     compile_authentication(&k);
     compile_listeners(&k);

@@ -1,9 +1,9 @@
 /* The feed: numbered changes on their way from the control thread to every worker.
  *
- * A record carries a whole snapshot, the new keys of one issuer, one API key or revocation of the store, all of them
- * anew, or a longer lease. It has an epoch (who numbers) and a number (where we are): a receiver that sees a gap or a
- * new epoch asks for everything anew. The numbering is the control thread's own; that of the store, which a record of
- * the store carries too, is what the control thread confirms there once every worker has applied it.
+ * A record carries a whole snapshot, the new keys of one issuer, or the word that the tables of API keys and
+ * revocations, which all threads share (config/fed.h), have changed. It has an epoch (who numbers) and a number (where
+ * we are): a receiver that sees a gap or a new epoch asks for everything anew. The numbering is the control thread's
+ * own; what the store numbers is confirmed there once every worker has applied the record that followed it.
  *
  * A record is plain data that is copied into a mailbox; what its pointer owns is handed over with it. */
 #ifndef SALLYPORT_CONFIG_FEED_H
@@ -15,10 +15,7 @@ enum feed_kind {
     FEED_NONE = 0,
     FEED_SNAPSHOT,    /* a counted reference to a snapshot; the receiver swaps between turns */
     FEED_ISSUER_KEYS, /* new keys of the issuer `index` of snapshot `generation`; ignored if that one is gone */
-    FEED_TABLES,      /* all API keys and revocations of the store, in place of what there was */
-    FEED_APIKEY,      /* one API key of the store: new, changed or gone */
-    FEED_REVOKED,     /* one revocation: new, longer, or taken back */
-    FEED_LEASE        /* nothing has changed up to then: payload NULL, `until_ms` counts */
+    FEED_TABLES       /* the shared tables have changed: what was judged by them before is judged anew */
 };
 
 struct feed_record {
@@ -27,9 +24,7 @@ struct feed_record {
     enum feed_kind kind;
     uint32_t index;      /* FEED_ISSUER_KEYS: which issuer */
     uint64_t generation; /* the snapshot this record belongs to */
-    uint64_t until_ms;   /* FEED_LEASE: monotonic clock: until when what was fed counts */
-    void *payload;       /* FEED_SNAPSHOT: struct snapshot *; FEED_ISSUER_KEYS: struct key_set * or what it becomes;
-                          * FEED_TABLES, FEED_APIKEY, FEED_REVOKED: of proxy/fed.h */
+    void *payload;       /* FEED_SNAPSHOT: struct snapshot *; FEED_ISSUER_KEYS: struct key_set * or what it becomes */
 };
 
 /* Where a receiver is; {0} at the start. */

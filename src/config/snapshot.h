@@ -130,6 +130,11 @@ struct snapshot {
  * ERR_NO_MEMORY: each with at least one error in `d`. */
 MUST_USE enum err snapshot_build(const struct config *c, uint64_t generation, struct diags *d, struct snapshot **out);
 
+/* The same when nothing but products and what they may has changed since `like` was built: the addresses and secrets
+ * of that one are taken, so nothing is looked up and nothing waits. `like` may be NULL. */
+MUST_USE enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, uint64_t generation,
+                                   struct diags *d, struct snapshot **out);
+
 struct snapshot *snapshot_ref(struct snapshot *s);
 /* Lets go and sets *s to NULL. NULL is fine. Any thread. */
 void snapshot_unref(struct snapshot **s);

@@ -229,10 +229,7 @@ static void worker_apply(struct worker *w, const struct feed_record *r)
     case FEED_SNAPSHOT: apply_snapshot(w, r->payload); break;
     case FEED_ISSUER_KEYS: apply_keys(w, r->generation, r->index, r->payload); break;
     case FEED_NONE:
-    case FEED_TABLES:
-    case FEED_APIKEY:
-    case FEED_REVOKED:
-    case FEED_LEASE: break;
+    case FEED_TABLES: break;
     }
     feed_advance(&w->feed, r);
 }
