@@ -34,7 +34,7 @@ enum http_signature_fault {
 };
 const char *http_signature_fault_name(enum http_signature_fault f); /* "coverage" */
 
-/* The message as the client sent it. */
+/* The message as the client sent it; `path` begins with '/'. */
 struct http_signature_field {
     str name, value;
 };
@@ -73,9 +73,10 @@ void http_signature_seen_free(struct http_signature_seen **s);
 /* ERR_OK: the first time, and remembered. ERR_CONFLICT: seen before. ERR_LIMIT: no room; the caller refuses. */
 MUST_USE enum err http_signature_first(struct http_signature_seen *seen, const struct http_signature *s, int64_t now_s);
 
-/* --- for those who sign --- */
-/* Appends the value of Content-Digest: sha-256 of the body. */
+/* --- Content-Digest --- */
+
 struct buf;
+/* Appends the value of the field: sha-256 of the body. */
 void content_digest_put(struct buf *out, str body);
 /* ERR_OK: every digest of ours in `value` (sha-256, sha-512; at least one) is of this body. ERR_MALFORMED, ERR_DENIED.
  */
