@@ -364,7 +364,8 @@ void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait = next_timer_ms(l);
     if (wait < 0 || (max_wait_ms >= 0 && max_wait_ms < wait)) wait = max_wait_ms;
-    if (l->tasks || l->held) wait = 0;
+    /* A letter that came while the last turn delivered has rung, but that turn may have heard it ring. */
+    if (l->tasks || l->held || atomic_load_explicit(&l->inbox, memory_order_relaxed)) wait = 0;
     l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS, wait);
     read_clocks(l);
     deliver(l);

@@ -5,6 +5,7 @@
 #include "net/offload.h"
 
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint64_t fake_ns = 1000000000;
@@ -178,6 +179,40 @@ static void letters_are_taken_back_in_order_and_the_others_still_come(void **sta
     loop_turn(l, 0);
     assert_int_equal(got[0], 3);
     assert_int_equal(got[1], 0);
+    loop_free(&l);
+}
+
+static struct mail answer_letter;
+static int answers;
+
+static void on_answer(struct mail *m, void *owner)
+{
+    (void)m;
+    (void)owner;
+    answers++;
+}
+
+static void post_answer(struct mail *m, void *owner)
+{
+    (void)m;
+    (void)owner;
+    answer_letter.on_mail = on_answer;
+    mail_post(l, &answer_letter);
+}
+
+static void a_letter_posted_while_others_are_delivered_does_not_wait(void **state)
+{
+    (void)state;
+    struct timespec from, to;
+    struct mail question = {.on_mail = post_answer};
+    l = loop_new(NULL);
+    mail_post(l, &question);
+    loop_turn(l, 0); /* delivers the question, and only then hears both rings */
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    loop_turn(l, 2000);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(answers, 1);
+    assert_true(to.tv_sec - from.tv_sec < 2);
     loop_free(&l);
 }
 
@@ -370,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_timer_may_set_itself_for_now),
         cmocka_unit_test(mail_arrives_once_and_in_order),
         cmocka_unit_test(letters_are_taken_back_in_order_and_the_others_still_come),
+        cmocka_unit_test(a_letter_posted_while_others_are_delivered_does_not_wait),
         cmocka_unit_test(a_closed_watch_gets_no_event_of_its_turn),
         cmocka_unit_test(tasks_run_once_in_order_and_what_they_defer_in_the_next_turn),
         cmocka_unit_test(tasks_are_taken_back_wherever_they_wait),
