@@ -1,6 +1,7 @@
 /* snapshot_build: from typed configuration to a snapshot, part by part. */
 #include "config/snapshot.h"
 
+#include "config/fed.h"
 #include "config/lookup.h"
 #include "config/pattern.h"
 #include "config/route_build.h"
@@ -272,7 +273,8 @@ static void compile_products(struct compile *k)
                                            .login = from->login,
                                            .proof = from->proof,
                                            .users = keep(k, from->users.s),
-                                           .stored = from->stored};
+                                           .stored = from->stored,
+                                           .mark = fed_mark(FED_PRODUCT, STR_NONE, from->name)};
         put(k, &k->s->products_by_name, all[i].name, &all[i]);
         for (uint32_t j = 0; j < from->n_keys; j++, at++) {
             keys[at] = (struct snapshot_key){.id = keep(k, from->keys[j].id), .product = i};

@@ -1,5 +1,6 @@
 #include "config/snapshot.h"
 
+#include "config/fed.h"
 #include "crypto/secret.h"
 #include "policy/grants.h"
 
@@ -99,6 +100,17 @@ const struct snapshot_action *snapshot_action(const struct snapshot *s, str name
 const struct snapshot_product *snapshot_product(const struct snapshot *s, str name)
 {
     return map_get(&s->products_by_name, name);
+}
+
+/* Looked up once a generation: the key remembers, for all threads. */
+const struct snapshot_product *snapshot_fed_product(const struct snapshot *s, const struct fed_key *key)
+{
+    _Atomic uint64_t *hint = (_Atomic uint64_t *)(uintptr_t)&key->hint;
+    uint64_t known = atomic_load_explicit(hint, memory_order_relaxed);
+    if (known >> 16 == s->generation && (known & UINT16_MAX)) return &s->products[(known & UINT16_MAX) - 1];
+    const struct snapshot_product *p = snapshot_product(s, key->product);
+    if (p) atomic_store_explicit(hint, s->generation << 16 | (p->index + 1), memory_order_relaxed);
+    return p;
 }
 
 const struct snapshot_service *snapshot_service(const struct snapshot *s, str name)

@@ -15,7 +15,8 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
-struct issuer; /* identity/issuer.h */
+struct fed_key; /* config/fed.h */
+struct issuer;  /* identity/issuer.h */
 
 #define SNAPSHOT_NO_GRANTOR UINT16_MAX
 
@@ -63,8 +64,9 @@ struct snapshot_product {
     uint16_t grantor;
     enum product_login login;
     enum product_proof proof;
-    str users;   /* its user base, always set when login is not LOGIN_NONE */
-    bool stored; /* comes from the store, not from the file */
+    str users;     /* its user base, always set when login is not LOGIN_NONE */
+    bool stored;   /* comes from the store, not from the file */
+    uint64_t mark; /* of revocations of the whole product (config/fed.h) */
 };
 
 struct snapshot_key {
@@ -153,6 +155,9 @@ const struct snapshot_service *snapshot_service(const struct snapshot *s, str na
 /* The data folder as an absolute path with `name` in it, "/var/lib/sallyport/data.sock", NUL-terminated.
  * ERR_LIMIT: longer than `room`. */
 MUST_USE enum err snapshot_data_path(const struct snapshot *s, const char *name, char *out, size_t room);
+
+/* The product that a key of the store is of, or NULL: there is none of that name. */
+const struct snapshot_product *snapshot_fed_product(const struct snapshot *s, const struct fed_key *key);
 
 /* The grantor of a role or permission that a token asserts, or SNAPSHOT_NO_GRANTOR when it grants nothing. A
  * permission named like an action grants that action. */

@@ -24,6 +24,8 @@ struct claims_found claims_find(const struct json *payload)
                 f.iat = m;
             else if (IS("jti"))
                 f.jti = m;
+            else if (IS("sid"))
+                f.sid = m;
             else if (IS("cnf"))
                 f.cnf = m;
             else if (IS("typ")) /* Keycloak names the kind of token here; access tokens are "Bearer" */

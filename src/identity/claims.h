@@ -7,7 +7,7 @@
 
 /* The registered members, found in one pass over the payload; NULL: absent. */
 struct claims_found {
-    const struct json *iss, *sub, *aud, *exp, *nbf, *iat, *jti, *cnf;
+    const struct json *iss, *sub, *aud, *exp, *nbf, *iat, *jti, *sid, *cnf;
     bool other_kind; /* members that only ID tokens, refresh tokens and events have */
 };
 

@@ -126,6 +126,7 @@ enum err access_token_verify(const struct verifier *v, str token, int64_t now_s,
     c.alg = r.header.alg;
     c.kid = r.header.kid;
     c.jti = json_text(r.found.jti);
+    c.sid = json_text(r.found.sid);
     c.keyset = keyset_serial(v->keysets[issuer->index]);
     *out = c;
     return ERR_OK;

@@ -63,6 +63,7 @@ struct claims {
     int64_t exp_s;     /* the first second at which it is not good any more, the issuer's leeway included */
     int64_t iat_s;     /* 0: none */
     str jti, kid;      /* empty: none */
+    str sid;           /* the session it belongs to (OpenID Connect Front-Channel Logout §3); empty: none */
     enum alg alg;
     uint64_t keyset; /* serial of the set its key came from */
 };

@@ -1,9 +1,59 @@
 /* Who is calling? The product by its apikey or by the token, the user by the token. What is presented must hold,
  * also where less would have been enough. A token whose key is not known yet may wait for a refresh, once. */
+#include "base/clock.h"
 #include "identity/apikey.h"
 #include "proxy/exchange.h"
 
 #define KEYS_WAIT_MS 10000 /* longer than any fetch may take: should the answer be lost, nobody waits for ever */
+
+/* --- what the store has fed us --- */
+
+/* Whether what was fed is known to be all there is, now. */
+static bool fed_fresh(struct worker *w)
+{
+    uint64_t now = clock_mono_ns();
+    if (now >= w->fed_until_ns) w->fed_until_ns = fed_until_ns(w->fed);
+    return now < w->fed_until_ns;
+}
+
+/* Which of its marks is revoked, or NULL. One token or session is named for good; of users, products and all it counts
+ * when the token was issued. */
+static const char *revoked(const struct fed *fed, const struct token_entry *e)
+{
+    if (e->marks[MARK_TOKEN] && fed_before(fed, e->marks[MARK_TOKEN]) != FED_NOT_MARKED) return "token";
+    if (e->marks[MARK_SESSION] && fed_before(fed, e->marks[MARK_SESSION]) != FED_NOT_MARKED) return "session";
+    if (e->iat_s <= fed_before(fed, e->marks[MARK_USER])) return "user";
+    if (e->marks[MARK_PRODUCT] && e->iat_s <= fed_before(fed, e->marks[MARK_PRODUCT])) return "product";
+    return e->iat_s <= fed_before(fed, fed_mark(FED_ALL, STR_NONE, STR_NONE)) ? "all" : NULL;
+}
+
+/* A token that was not compared with the latest revocations, or at a time that may be behind the lease. */
+static enum step compare_token(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    if (!w->fed) return STEP_NEXT;
+    if (!fed_fresh(w)) return refuse(x, REASON_FEED_STALE, NULL);
+    const char *what = revoked(w->fed, x->token);
+    if (what) return refuse(x, REASON_TOKEN_REVOKED, what);
+    x->token->checked = w->fed_serial;
+    return STEP_NEXT;
+}
+
+static enum step product_of_fed_key(struct exchange *x, str key, str id, const struct snapshot_product **out)
+{
+    struct worker *w = x->worker;
+    const struct snapshot *snap = x->config->snap;
+    if (!fed_fresh(w)) return refuse(x, REASON_FEED_STALE, NULL);
+    const struct fed_key *known = fed_key_find(w->fed, id);
+    if (!known || !apikey_matches(key, known->sha256)) return refuse(x, REASON_APIKEY_UNKNOWN, NULL);
+    if (known->disabled) return refuse(x, REASON_APIKEY_DISABLED, NULL);
+    if (known->expires_s && known->expires_s <= (int64_t)(x->started_ms / 1000))
+        return refuse(x, REASON_APIKEY_EXPIRED, NULL);
+    const struct snapshot_product *product = snapshot_fed_product(snap, known);
+    if (!product || product->auth == PRODUCT_TOKEN) return refuse(x, REASON_APIKEY_UNKNOWN, "product");
+    *out = product;
+    return STEP_NEXT;
+}
 
 /* The product of a key: NULL and a reason when there is a key that does not hold. */
 static enum step product_of_key(struct exchange *x, const struct snapshot_product **out)
@@ -17,6 +67,7 @@ static enum step product_of_key(struct exchange *x, const struct snapshot_produc
     if (fields_count(f, FIELD_APIKEY) > 1) return refuse(x, REASON_APIKEY_MALFORMED, "twice");
     if (apikey_parse(key->value, &parts) != ERR_OK) return refuse(x, REASON_APIKEY_MALFORMED, "form");
     const struct snapshot_key *known = snapshot_key(snap, parts.id);
+    if (!known && x->worker->fed) return product_of_fed_key(x, key->value, parts.id, out);
     if (!known || !apikey_matches(key->value, known->sha256)) return refuse(x, REASON_APIKEY_UNKNOWN, NULL);
     *out = &snap->products[known->product];
     return STEP_NEXT;
@@ -117,7 +168,10 @@ static enum step verify_token(struct exchange *x)
     struct worker_snapshot *c = x->config;
     int64_t now_s = (int64_t)(x->started_ms / 1000);
     x->token = token_cache_find(&w->tokens, x->unverified_token, now_s, c->serial, c->keysets);
-    if (LIKELY(x->token != NULL)) return STEP_NEXT;
+    if (LIKELY(x->token != NULL)) {
+        bool compared = x->token->checked == w->fed_serial && x->started_ns < w->fed_until_ns;
+        return LIKELY(compared && !x->waited_for_keys) ? STEP_NEXT : compare_token(x);
+    }
     struct claims claims;
     struct jwt_refusal why = {0};
     w->verifier.of = c->snap;
@@ -131,8 +185,17 @@ static enum step verify_token(struct exchange *x)
         next = refused_token(x, &why);
     else if (!x->token)
         next = refuse(x, REASON_INTERNAL, "memory");
+    else
+        next = compare_token(x);
     arena_reset(&w->verify_mem);
     return next;
+}
+
+/* A token that names no product is this one's now: what was revoked of the product counts for it. */
+static bool product_revoked(const struct exchange *x)
+{
+    const struct fed *fed = x->worker->fed;
+    return fed && !x->token->marks[MARK_PRODUCT] && x->token->iat_s <= fed_before(fed, x->product->mark);
 }
 
 /* Both say something about the product: they must agree. */
@@ -149,7 +212,7 @@ static enum step choose_product(struct exchange *x, const struct snapshot_produc
         if (!vouched || (who->product.n && !str_eq(who->product, by_key->name)))
             return refuse(x, REASON_PRODUCT_MISMATCH, NULL);
         x->product = by_key;
-        return STEP_NEXT;
+        return UNLIKELY(product_revoked(x)) ? refuse(x, REASON_TOKEN_REVOKED, "product") : STEP_NEXT;
     }
     x->product = who->product.n ? snapshot_product(snap, who->product) : NULL;
     if (!x->product) return refuse(x, REASON_TOKEN_PRODUCT, NULL);

@@ -1,5 +1,6 @@
 #include "proxy/token_cache.h"
 
+#include "config/fed.h"
 #include "identity/issuer.h"
 #include "identity/principal.h"
 
@@ -155,6 +156,19 @@ static uint32_t find_grantors(const struct snapshot *snap, const struct claims *
     return n;
 }
 
+static void put_marks(struct token_entry *e, const struct claims *claims, const struct snapshot *snap)
+{
+    const struct snapshot_issuer *issuer = &snap->issuers[claims->issuer];
+    e->iat_s = claims->iat_s;
+    if (!snap->fed) return;
+    if (claims->jti.n) e->marks[MARK_TOKEN] = fed_mark(FED_TOKEN, STR_NONE, claims->jti);
+    /* sessions are ours: another issuer's `sid` is none of them */
+    if (claims->sid.n && issuer->source == KEY_SOURCE_FEED)
+        e->marks[MARK_SESSION] = fed_mark(FED_SESSION, STR_NONE, claims->sid);
+    e->marks[MARK_USER] = fed_mark(FED_USER, issuer->name, claims->sub);
+    if (claims->product.n) e->marks[MARK_PRODUCT] = fed_mark(FED_PRODUCT, STR_NONE, claims->product);
+}
+
 static struct token_entry *entry_make(struct token_cache *c, str token, const struct claims *claims,
                                       const struct snapshot *snap)
 {
@@ -172,6 +186,7 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
     e->token = put_copy(&l, token);
     e->caller = (struct caller){.issuer = claims->issuer, .exp_s = claims->exp_s, .grantors = g};
     e->caller.n_grantors = find_grantors(snap, claims, g);
+    put_marks(e, claims, snap);
     e->caller.product = put_copy(&l, claims->product);
     e->caller.user_id = put_principal(&l, prefix, claims->sub);
     e->caller.client = put_value(&l, claims->client);

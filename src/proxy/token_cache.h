@@ -1,7 +1,8 @@
 /* Verified tokens, so that the second request of a user costs no signature.
  *
  * One a worker, no locks. An entry is found by a hash and is a hit only if the whole token is equal; it ends at the
- * token's `exp`, when its issuer's keys change or when the configuration does. Bounded in entries and bytes, and
+ * token's `exp`, when its issuer's keys change or when the configuration does. Whether it was revoked meanwhile is its
+ * user's to ask, for which an entry remembers its marks and when it was asked last. Bounded in entries and bytes, and
  * scan-resistant: within a set a token that was never seen again makes room first, so that a flood of new tokens
  * does not push out the ones in use. Holds no proof of possession: that is checked each time. */
 #ifndef SALLYPORT_PROXY_TOKEN_CACHE_H
@@ -24,12 +25,18 @@ struct caller {
     int64_t exp_s;
 };
 
+/* What a revocation may speak of (config/fed.h); 0: the token has no such thing. */
+enum { MARK_TOKEN = 0, MARK_SESSION, MARK_USER, MARK_PRODUCT, MARKS };
+
 struct token_entry {
     struct caller caller;
     uint64_t hash;
     str token;
     uint64_t snapshot; /* serial of the worker's snapshot it was judged by */
     uint64_t keyset;   /* serial of the key set it was verified with */
+    uint64_t checked;  /* serial of the revocations it was last compared with; 0: not yet */
+    uint64_t marks[MARKS];
+    int64_t iat_s; /* 0: none, which is before any revocation */
     size_t size;
     uint32_t pins;
     uint8_t hits;

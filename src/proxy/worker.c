@@ -17,6 +17,11 @@
 #define VERIFY_FIRST     (32u << 10)
 #define VERIFY_CAP       (4u << 20)
 
+static void set(struct counter *c, uint64_t v)
+{
+    atomic_store_explicit(&c->v, v, memory_order_release);
+}
+
 /* --- a snapshot in this worker's hands --- */
 
 static void forget_upstream(struct worker *w, struct upstream *u)
@@ -228,10 +233,12 @@ static void worker_apply(struct worker *w, const struct feed_record *r)
     switch (r->kind) {
     case FEED_SNAPSHOT: apply_snapshot(w, r->payload); break;
     case FEED_ISSUER_KEYS: apply_keys(w, r->generation, r->index, r->payload); break;
-    case FEED_NONE:
-    case FEED_TABLES: break;
+    case FEED_TABLES: w->fed_serial++; break;
+    case FEED_NONE: break;
     }
     feed_advance(&w->feed, r);
+    set(&w->numbers.feed, r->number);
+    if (w->on_applied) w->on_applied(w->keys_wanted_ctx);
 }
 
 static void begin_drain(struct worker *w, uint32_t drain_ms);
@@ -336,11 +343,6 @@ bool worker_reclaim(struct worker *w)
     return false;
 }
 
-static void set(struct counter *c, uint64_t v)
-{
-    atomic_store_explicit(&c->v, v, memory_order_relaxed);
-}
-
 static void publish(struct worker *w)
 {
     struct worker_numbers *n = &w->numbers;
@@ -429,13 +431,16 @@ static const struct issuer *find_issuer(const void *of, str unverified_iss)
     return i ? i->issuer : NULL;
 }
 
-enum err worker_new(unsigned index, const struct snapshot *snap, struct worker **out)
+enum err worker_new(unsigned index, const struct snapshot *snap, const struct fed *fed, struct worker **out)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (!w) return ERR_NO_MEMORY;
     uint32_t conns = (snap->limits.connections + snap->workers - 1) / snap->workers;
     struct h1_limits limits = {snap->limits.head, snap->limits.target, snap->limits.fields};
     w->index = index;
+    w->fed = fed;
+    w->fed_serial = fed ? 1 : 0;
+    w->fed_until_ns = fed ? 0 : UINT64_MAX;
     w->housekeeping.on_time = on_housekeeping;
     w->loop = loop_new(w);
     w->verify_first = malloc(VERIFY_FIRST);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "config/fed.h"
 #include "config/feed.h"
 #include "config/snapshot.h"
 #include "http/h1_client.h"
@@ -48,6 +49,7 @@ struct worker_numbers {
     struct counter upstream_open, upstream_opened, retries;
     struct counter token_hits, token_misses, token_evictions, signatures;
     struct counter snapshot; /* generation in use */
+    struct counter feed;     /* number of the last feed record applied */
 };
 
 struct worker_listener {
@@ -73,6 +75,9 @@ struct worker {
     struct worker_snapshot *current;
     uint64_t serials;
     struct feed_position feed;
+    const struct fed *fed; /* NULL: the configuration's files are all there is */
+    uint64_t fed_serial;   /* of what was told of it; 0 for ever without it */
+    uint64_t fed_until_ns; /* its lease as last looked up; UINT64_MAX without it */
     struct token_cache tokens;
     struct verifier verifier;
     struct arena verify_mem;
@@ -88,11 +93,12 @@ struct worker {
     worker_keys_wanted *keys_wanted;
     void *keys_wanted_ctx;
     void (*on_drained)(void *ctx, unsigned index); /* on the worker's thread */
+    void (*on_applied)(void *ctx);                 /* likewise: numbers.feed went on; may be NULL */
 };
 
-/* Made by the control thread, in the configuration of `snap` (borrowed; a first FEED_SNAPSHOT must follow).
- * ERR_NO_MEMORY, ERR_IO. */
-MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, struct worker **out);
+/* Made by the control thread, in the configuration of `snap` (borrowed; a first FEED_SNAPSHOT must follow). `fed`: what
+ * the store feeds, outlives the worker; NULL: nothing does. ERR_NO_MEMORY, ERR_IO. */
+MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, const struct fed *fed, struct worker **out);
 /* Takes the listening socket over. Before worker_start only. */
 MUST_USE enum err worker_listen(struct worker *w, int fd);
 MUST_USE enum err worker_start(struct worker *w);

@@ -406,7 +406,7 @@ static enum err start_workers(struct gateway *g)
     g->workers = calloc(snap->workers, sizeof *g->workers);
     if (!g->workers) return ERR_NO_MEMORY;
     for (; g->n_workers < snap->workers; g->n_workers++) {
-        enum err e = worker_new(g->n_workers, snap, &g->workers[g->n_workers]);
+        enum err e = worker_new(g->n_workers, snap, g->fed, &g->workers[g->n_workers]);
         if (e != ERR_OK) return e;
         struct worker *w = g->workers[g->n_workers];
         w->keys_wanted = gateway_keys_wanted;

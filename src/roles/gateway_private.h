@@ -30,6 +30,7 @@ struct gateway {
     struct loop *loop;
     struct offload *pool;
     struct fetch_env fetch;
+    struct fed *fed; /* what the store feeds; NULL: nothing */
     struct snapshot *snap;
     struct gateway_keys *keys; /* by issuer of snap */
     uint32_t n_keys;

@@ -154,6 +154,19 @@ static const struct reason_info table[REASON_COUNT] = {
                                    "The key is well formed, but no product of the configuration in force has it.",
                                .remedy = "Add the line that `sallyport key new` printed to the product's `keys`, then "
                                          "`sallyport reload`. Check that the key belongs to this environment."},
+    [REASON_APIKEY_DISABLED] = {.code = "apikey_disabled",
+                                .status = 401,
+                                .challenge = CHALLENGE_APIKEY,
+                                .title = "Invalid key",
+                                .explain = "The key was disabled in the store.",
+                                .remedy = "`sallyport key list` tells why. Make the product a new one: `sallyport key "
+                                          "add PRODUCT`."},
+    [REASON_APIKEY_EXPIRED] = {.code = "apikey_expired",
+                               .status = 401,
+                               .challenge = CHALLENGE_APIKEY,
+                               .title = "Key expired",
+                               .explain = "The key was made with an end, and that has come.",
+                               .remedy = "Make the product a new one: `sallyport key add PRODUCT`."},
     [REASON_TOKEN_MISSING] = {.code = "token_missing",
                               .status = 401,
                               .challenge = CHALLENGE_BEARER,
@@ -227,6 +240,14 @@ static const struct reason_info table[REASON_COUNT] = {
                               .remedy =
                                   "The client must fetch a new token. If it is new, compare the clocks of the issuer "
                                   "and of this host."},
+    [REASON_TOKEN_REVOKED] =
+        {.code = "token_revoked",
+         .status = 401,
+         .challenge = CHALLENGE_INVALID_TOKEN,
+         .title = "Token revoked",
+         .explain = "The token, its session, its user or its product was revoked after it was issued; `fault` "
+                    "says which.",
+         .remedy = "The user must log in again. `sallyport audit tail` tells who revoked it and why."},
     [REASON_TOKEN_NOT_YET_VALID] = {.code = "token_not_yet_valid",
                                     .status = 401,
                                     .challenge = CHALLENGE_INVALID_TOKEN,
@@ -271,6 +292,14 @@ static const struct reason_info table[REASON_COUNT] = {
                                  .remedy =
                                      "`/readyz?verbose` and the log tell why the fetch fails. It is tried again every "
                                      "few seconds."},
+    [REASON_FEED_STALE] = {.code = "feed_stale",
+                           .status = 503,
+                           .title = "Temporarily unavailable",
+                           .explain = "The gateway has heard nothing from the store for longer than its lease, or not "
+                                      "yet: whether this credential was revoked meanwhile is not known, so it is "
+                                      "refused.",
+                           .remedy = "See that the data role runs and that its socket in the data folder can be "
+                                     "reached; `/readyz?verbose` tells since when."},
 
     /* --- may they --- */
     [REASON_ACTION_NOT_GRANTED] =

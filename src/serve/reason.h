@@ -36,6 +36,8 @@ enum reason {
     REASON_APIKEY_MISSING,
     REASON_APIKEY_MALFORMED, /* also: sent twice */
     REASON_APIKEY_UNKNOWN,
+    REASON_APIKEY_DISABLED,
+    REASON_APIKEY_EXPIRED,
     REASON_TOKEN_MISSING,
     REASON_TOKEN_MALFORMED, /* also: Authorization sent twice, not a compact JWS, beyond the bounds of form */
     REASON_TOKEN_TYPE,
@@ -45,12 +47,14 @@ enum reason {
     REASON_TOKEN_ISSUER_UNKNOWN,
     REASON_TOKEN_AUDIENCE,
     REASON_TOKEN_EXPIRED,
+    REASON_TOKEN_REVOKED,
     REASON_TOKEN_NOT_YET_VALID,
     REASON_TOKEN_CLAIMS,  /* a required claim is missing or has the wrong form */
     REASON_TOKEN_PRODUCT, /* its issuer may not vouch for the product, or it names none */
     REASON_CLAIM_UNSAFE,  /* a claim that cannot be carried in a header */
     REASON_PRODUCT_MISMATCH,
     REASON_KEYS_UNAVAILABLE,
+    REASON_FEED_STALE, /* nothing was heard from the store for longer than the lease: what was revoked is not known */
     /* may they */
     REASON_ACTION_NOT_GRANTED,
     REASON_PRODUCT_NOT_GRANTED,
