@@ -23,13 +23,6 @@ static void shut(struct wire_link *l)
     l->open = false;
 }
 
-static void end(struct wire_link *l, enum err why)
-{
-    if (!l->open) return;
-    shut(l);
-    l->on_end(l, why);
-}
-
 size_t wire_link_backlog(const struct wire_link *l)
 {
     return l->open ? l->out.n - l->sent : 0;
@@ -56,6 +49,15 @@ static enum err flush(struct wire_link *l, bool *less)
         l->sent = 0;
     }
     return ERR_OK;
+}
+
+static void end(struct wire_link *l, enum err why)
+{
+    bool less;
+    if (!l->open) return;
+    if (!l->mute && !l->out.bad) (void)!flush(l, &less); /* a last word, if the socket takes it */
+    shut(l);
+    l->on_end(l, why);
 }
 
 /* Nobody reads us any more; but what was said before that is still to be heard. */
