@@ -269,10 +269,11 @@ static void put_lost(struct audit *a, uint64_t n)
 }
 
 /* All entries of `taken`. ERR_IO: the last of them, or all, are not written. */
-static enum err write_taken(struct audit *a)
+static enum err write_taken(struct audit *a, uint64_t lost)
 {
     struct audit_chain before = a->chain;
     enum err worst = ERR_OK;
+    if (lost) put_lost(a, lost);
     for (size_t at = 0; at < a->taken.n;) {
         struct entry e;
         memcpy(&e, a->taken.p + at, sizeof e);
@@ -301,7 +302,6 @@ static void put_own(struct audit *a, const struct audit_record *r)
 static void drain(struct audit *a)
 {
     pthread_mutex_lock(&a->lock);
-    a->posted = false;
     uint64_t lost = a->lost;
     a->lost = 0;
     struct buf full = a->queue;
@@ -313,8 +313,7 @@ static void drain(struct audit *a)
     bool folds = a->fold.open;
     pthread_mutex_unlock(&a->lock);
 
-    if (lost) put_lost(a, lost);
-    enum err e = write_taken(a);
+    enum err e = write_taken(a, lost);
     buf_clear(&a->taken);
     if (waits && e == ERR_OK) e = sync_now(a);
     while (waits) {
@@ -329,10 +328,15 @@ static void drain(struct audit *a)
 
 /* --- the thread: mail and timers --- */
 
+/* Only here may the letter be sent again: drain() also runs while it is still on its way. */
 static void on_news(struct mail *m, void *owner)
 {
+    struct audit *a = owner;
     (void)m;
-    drain(owner);
+    pthread_mutex_lock(&a->lock);
+    a->posted = false;
+    pthread_mutex_unlock(&a->lock);
+    drain(a);
 }
 
 static void on_sync(struct timer *t)

@@ -1,6 +1,8 @@
 #include "audit/record.h"
 
-#include "base/log.h"
+#include "base/log_line.h"
+
+enum { LOOKED_AT = 4096 };
 
 static const char *const names[AUDIT_KINDS] = {
     [AUDIT_REFUSED] = "refused",
@@ -71,19 +73,17 @@ static str cut(str s, size_t n)
 static void member(struct buf *out, const char *name, str value)
 {
     static const str ellipsis = STR_INIT("…");
+    char room[LOOKED_AT];
     if (!value.n) return;
-    str s = cut(value, AUDIT_VALUE_MAX);
-    if (s.n < value.n) s = cut(value, AUDIT_VALUE_MAX - ellipsis.n);
+    /* More is looked at than is written: a token that is cut is no less a token. */
+    str whole = log_redact(str_first(value, sizeof room), room, sizeof room), s = cut(whole, AUDIT_VALUE_MAX);
+    bool is_cut = s.n < whole.n || value.n > sizeof room;
+    if (is_cut) s = cut(whole, AUDIT_VALUE_MAX - ellipsis.n);
     buf_puts(out, ",\"");
     buf_puts(out, name);
     buf_puts(out, "\":\"");
-    /* The whole value is looked at: a cut token is no less a token. */
-    if (log_redacted(value)) {
-        buf_puts(out, "[redacted]");
-    } else {
-        buf_put_json(out, s);
-        if (s.n < value.n) buf_put(out, ellipsis);
-    }
+    buf_put_json(out, s);
+    if (is_cut) buf_put(out, ellipsis);
     buf_putc(out, '"');
 }
 
