@@ -1,6 +1,7 @@
 /* Which connection? A warm one of the instance whose turn it is, else a new one. What fails before anything can have
  * been processed is tried again, on the next instance and after a pause, for as long as connecting may take: so an
- * upstream that restarts costs its callers time, not errors. */
+ * upstream that restarts costs its callers time, not errors. One that does not even refuse takes all of that time;
+ * another instance then gets as much again, once. */
 #include "proxy/exchange.h"
 
 #define ATTEMPTS_MAX 16
@@ -22,7 +23,9 @@ static void choose(struct exchange *x)
     struct worker_snapshot *c = x->config;
     const struct snapshot_service *s = &c->snap->services[x->action->service];
     count_waiting(x, false);
-    x->upstream = c->upstreams[c->first_upstream[s->index] + c->turn[s->index]++ % s->n_instances];
+    struct upstream *const *all = c->upstreams + c->first_upstream[s->index], *failed = x->upstream;
+    x->upstream = all[c->turn[s->index]++ % s->n_instances];
+    if (UNLIKELY(x->upstream == failed)) x->upstream = all[c->turn[s->index]++ % s->n_instances];
 }
 
 static void on_connect(struct h1_client *c, enum err e, void *user)
@@ -107,6 +110,23 @@ static enum step ask(struct exchange *x)
     count_waiting(x, false);
     exchange_stage(x, STAGE_ANSWER, loop_now_ms(x->worker->loop) + x->config->snap->timeouts.response_ms);
     return STEP_NEXT;
+}
+
+void dispatch_connect_late(struct exchange *x)
+{
+    const struct snapshot_service *s = &x->config->snap->services[x->action->service];
+    h1_client_abandon(x->connecting);
+    x->connecting = NULL;
+    if (x->connected_late || s->n_instances < 2) {
+        exchange_refuse(x, REASON_UPSTREAM_CONNECT, "timeout");
+        return;
+    }
+    x->connected_late = true;
+    x->stage = STAGE_NONE;
+    x->attempts++;
+    x->connect_until_ms = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.connect_ms;
+    counter_add(&x->worker->numbers.retries, 1);
+    exchange_resume(x);
 }
 
 enum step dispatch_step(struct exchange *x)

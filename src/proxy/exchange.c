@@ -41,7 +41,7 @@ static void on_time(struct timer *t)
         return;
     }
     switch (x->stage) {
-    case STAGE_CONNECT: exchange_refuse(x, REASON_UPSTREAM_CONNECT, "timeout"); break;
+    case STAGE_CONNECT: dispatch_connect_late(x); break;
     case STAGE_ANSWER: exchange_refuse(x, REASON_UPSTREAM_TIMEOUT, NULL); break;
     case STAGE_KEYS: /* with what there is */
         authenticate_cancel(x);

@@ -65,6 +65,7 @@ struct exchange {
     bool fresh;           /* no pooled connection any more: one failed stale */
     bool attempt_failed;  /* the last attempt to connect */
     bool counted_waiting; /* in upstream->waiting */
+    bool connected_late;  /* an instance let all the time for connecting pass; another has its turn */
     /* relay */
     uint64_t body_seen;
     bool up_started, up_done, up_closed, body_taken, answer_begun, answer_ended;
@@ -103,6 +104,8 @@ void authenticate_cancel(struct exchange *x);
 /* dispatch: the attempt did not bring an answer; tries again where that is safe */
 #define STEP_OF_DISPATCH 5
 void dispatch_failed(struct exchange *x, enum client_failure why);
+/* dispatch: the attempt to connect took all the time there is for it */
+void dispatch_connect_late(struct exchange *x);
 void dispatch_cancel(struct exchange *x);
 extern const struct client_handler relay_handler;
 /* relay: the client's side moved */

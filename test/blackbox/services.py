@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What services do to a gateway: garbage, broken-off answers, interim ones, restarts, stale connections."""
 
+import socket
 import threading
 import time
 
@@ -262,6 +263,64 @@ def instances():
         b.stop()
         for n in range(40):
             equal(port.fetch(s.port, "/public/x").status, 200, "status of GET %d with one of two down" % n)
+
+
+class Mute:
+    """A port that neither takes a connection nor refuses it: its queue is full and nobody empties it."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.queued = []
+        for _ in range(4):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(self.listener.getsockname())
+            self.queued.append(s)
+
+    def stop(self):
+        for s in [self.listener] + self.queued:
+            s.close()
+
+
+@port.test("an instance that does not answer the attempt to connect: another gets the request, once, in the total deadline")
+def mute_instance():
+    mute, other = Mute(), Mute()
+
+    def ask(*mutes, and_live=False, **timeouts):
+        live = Upstream()
+
+        def change(c):
+            c["services"]["app"]["instances"] = [i.address for i in mutes] + [live.address] * and_live
+            c["timeouts"] = dict({"connect": "300ms"}, **timeouts)
+            c["workers"] = 1
+        with Shop(upstream=live, change=change) as s:
+            for method, body in (("GET", None), ("POST", b"once"), ("GET", None), ("POST", b"once")):
+                live.clear()
+                began = time.monotonic()
+                reply = port.fetch(s.port, "/public/x", method=method, body=body)
+                yield reply, time.monotonic() - began, live.count()
+    try:
+        took = []
+        for reply, seconds, asked in ask(mute, and_live=True):
+            equal((reply.status, asked), (200, 1), "status, and how often the other was asked")
+            took.append(seconds)
+        check(max(took) > 0.28, "nobody met the mute one: %s" % took)
+        check(max(took) < 1.5, "it took %.1f s" % max(took))
+        for reply, seconds, _ in ask(mute, other):
+            equal((reply.status, reply.json()["code"]), (502, "upstream_connect"), "with two mute ones")
+            check(0.55 < seconds < 1.5, "two attempts of 0.3 s took %.2f s" % seconds)
+        for reply, seconds, _ in ask(mute, other, total="400ms"):
+            equal((reply.status, reply.json()["code"]), (504, "deadline"), "with a total deadline of 0.4 s")
+            check(seconds < 0.55, "it took %.2f s" % seconds)
+        for reply, seconds, _ in ask(mute):
+            equal((reply.status, reply.json()["code"]), (502, "upstream_connect"), "with one mute one alone")
+            check(seconds < 0.55, "one attempt of 0.3 s took %.2f s" % seconds)
+    finally:
+        mute.stop()
+        other.stop()
 
 
 if __name__ == "__main__":
