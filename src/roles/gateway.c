@@ -2,15 +2,13 @@
 
 #include "base/clock.h"
 #include "config/product.h"
+#include "roles/process.h"
 #include "serve/notify.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -314,40 +312,17 @@ static void reload_by_signal(struct gateway *g)
 static void on_signal(struct watch *w, uint32_t events)
 {
     struct gateway *g = CONTAINER_OF(w, struct gateway, signals);
-    struct signalfd_siginfo s;
+    int signo;
     (void)events;
-    while (read(w->fd, &s, sizeof s) == (ssize_t)sizeof s) {
-        if (s.ssi_signo == SIGHUP)
+    while ((signo = process_next_signal(w)) != 0) {
+        if (signo == SIGHUP)
             reload_by_signal(g);
         else
             begin_drain(g);
     }
 }
 
-static enum err take_signals(struct gateway *g)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    signal(SIGPIPE, SIG_IGN);
-    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
-    g->signals = (struct watch){on_signal, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
-    if (g->signals.fd < 0) return ERR_IO;
-    return watch_add(g->loop, &g->signals, EPOLLIN);
-}
-
 /* --- start and end --- */
-
-static void print_mistakes(const struct diags *d)
-{
-    struct buf text;
-    buf_init(&text, 4 << 20);
-    diags_print(d, &text);
-    if (text.n) fwrite(text.p, 1, text.n, stderr);
-    buf_free(&text);
-}
 
 static enum err load_first(struct gateway *g)
 {
@@ -355,7 +330,7 @@ static enum err load_first(struct gateway *g)
     diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
     enum err e = load(g, &d, &g->snap);
     if (e == ERR_OK) e = gateway_keys_make(g, g->snap, &d, &g->keys);
-    print_mistakes(&d);
+    process_print_mistakes(&d);
     diags_free(&d);
     if (e == ERR_OK)
         g->n_keys = g->snap->n_issuers;
@@ -363,41 +338,6 @@ static enum err load_first(struct gateway *g)
         g->exit_code = 78;
     g->loaded_ms = clock_wall_ms();
     return e;
-}
-
-static void raise_descriptor_limit(void)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
-    r.rlim_cur = r.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &r);
-}
-
-static enum err make_data_folder(const struct gateway *g)
-{
-    char path[4096];
-    str data = g->snap->data;
-    if (data.n >= sizeof path) return ERR_LIMIT;
-    memcpy(path, data.p, data.n);
-    path[data.n] = 0;
-    struct stat st;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        fprintf(stderr, "sallyport: cannot make the data folder %s: %s\n", path, strerror(errno));
-        return ERR_IO;
-    }
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        fprintf(stderr, "sallyport: the data folder %s is no folder\n", path);
-        return ERR_IO;
-    }
-    /* whoever may rename in it could put a control socket of his own in the place of ours */
-    if ((st.st_uid != geteuid() && st.st_uid != 0) || st.st_mode & S_IWOTH) {
-        fprintf(stderr,
-                "sallyport: the data folder %s belongs to another user, or everybody may write into it: chmod "
-                "o-w, or choose another `data`\n",
-                path);
-        return ERR_DENIED;
-    }
-    return ERR_OK;
 }
 
 static enum err start_workers(struct gateway *g)
@@ -424,14 +364,14 @@ static enum err start_workers(struct gateway *g)
 
 static enum err start(struct gateway *g)
 {
-    raise_descriptor_limit();
+    process_raise_limits();
     g->loop = loop_new(g);
     g->pool = offload_new(2, 64);
     if (!g->loop || !g->pool) return ERR_NO_MEMORY;
     g->fetch = (struct fetch_env){g->loop, g->pool};
-    enum err e = take_signals(g);
+    enum err e = process_take_signals(g->loop, &g->signals, on_signal);
     if (e == ERR_OK) e = load_first(g);
-    if (e == ERR_OK) e = make_data_folder(g);
+    if (e == ERR_OK) e = process_data_folder(g->snap->data);
     if (e != ERR_OK) return e;
     struct log_options log = {.fd = 2, .level = (enum log_level)g->snap->log_level, .role = g->options.role};
     if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;

@@ -15,7 +15,6 @@ struct process;
 struct process_role {
     const char *name;   /* "data": in logs, metrics and status; a constant */
     const char *socket; /* the control socket's name in the data folder: "data-cli.sock" */
-    bool admin;         /* also serves the admin listener (`listen.admin`, --admin) */
     bool snapshot;      /* needs the compiled configuration (process_snapshot), with the secrets it names */
     /* Opens what it serves. What keeps it from that it says on stderr, as "sallyport: …". */
     enum err (*start)(struct process *p, void *ctx);
@@ -40,20 +39,21 @@ struct process_role {
 };
 
 struct process_options {
-    const char *config_path; /* the file; with `text` only its name for messages */
-    str text;                /* configuration as text instead of a file; .p NULL: none */
-    const char *text_dir;    /* what its relative paths are relative to */
-    struct config_overrides overrides;
+    const char *config_path;           /* the file; with `text` only its name for messages */
+    str text;                          /* configuration as text instead of a file; .p NULL: none */
+    const char *text_dir;              /* what its relative paths are relative to */
+    struct config_overrides overrides; /* `admin`: an admin listener there; without it the process has none, for
+                                          `listen.admin` is the gateway's */
 };
 
-/* Runs until it is told to end. The process's exit code: 0 ended as told, 1 could not start, 78 the configuration is
- * refused (said on stderr). */
+/* Opens log, data folder and control socket, then the role. Runs until it is told to end. The process's exit code: 0
+ * ended as told, 1 could not start, 78 the configuration is refused (said on stderr). */
 int process_run(const struct process_role *role, void *ctx, const struct process_options *options);
 
 struct loop *process_loop(struct process *p);
 const struct config *process_config(const struct process *p);
 struct snapshot *process_snapshot(const struct process *p); /* NULL unless role.snapshot; borrowed */
-const char *process_data(const struct process *p);          /* path of the data folder, which is there */
+const char *process_data(const struct process *p);          /* absolute path of the data folder, which is there */
 bool process_draining(const struct process *p);
 /* The loop stops at the end of this turn. */
 void process_end(struct process *p);

@@ -1,0 +1,325 @@
+#include "roles/process_private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "serve/notify.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- pieces --- */
+
+void process_raise_limits(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+enum err process_take_signals(struct loop *loop, struct watch *w, void (*on_event)(struct watch *, uint32_t))
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    *w = (struct watch){on_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
+    if (w->fd < 0) return ERR_IO;
+    return watch_add(loop, w, EPOLLIN);
+}
+
+int process_next_signal(struct watch *w)
+{
+    struct signalfd_siginfo s;
+    return read(w->fd, &s, sizeof s) == (ssize_t)sizeof s ? (int)s.ssi_signo : 0;
+}
+
+enum err process_data_folder(str data)
+{
+    char path[4096];
+    struct stat st;
+    if (data.n >= sizeof path) return ERR_LIMIT;
+    memcpy(path, data.p, data.n);
+    path[data.n] = 0;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        fprintf(stderr, "sallyport: cannot make the data folder %s: %s\n", path, strerror(errno));
+        return ERR_IO;
+    }
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        fprintf(stderr, "sallyport: the data folder %s is no folder\n", path);
+        return ERR_IO;
+    }
+    /* whoever may rename in it could put a control socket of his own in the place of ours */
+    if ((st.st_uid != geteuid() && st.st_uid != 0) || st.st_mode & S_IWOTH) {
+        fprintf(stderr,
+                "sallyport: the data folder %s belongs to another user, or everybody may write into it: chmod "
+                "o-w, or choose another `data`\n",
+                path);
+        return ERR_DENIED;
+    }
+    return ERR_OK;
+}
+
+void process_print_mistakes(const struct diags *d)
+{
+    struct buf text;
+    buf_init(&text, 4 << 20);
+    diags_print(d, &text);
+    if (text.n) fwrite(text.p, 1, text.n, stderr);
+    buf_free(&text);
+}
+
+/* --- configuration --- */
+
+const char *process_config_name(const struct process *p)
+{
+    return p->options.config_path ? p->options.config_path : "(text)";
+}
+
+static enum err load(struct process *p, struct diags *d, struct config **config, struct snapshot **snap)
+{
+    const struct process_options *o = &p->options;
+    struct config *c = NULL;
+    struct snapshot *s = NULL;
+    enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
+                           : config_load(o->config_path, &o->overrides, d, &c);
+    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, p->generation + 1, d, &s);
+    if (e != ERR_OK) {
+        config_free(&c);
+        return e;
+    }
+    p->generation++;
+    *config = c;
+    *snap = s;
+    return ERR_OK;
+}
+
+static enum err load_first(struct process *p)
+{
+    struct diags d;
+    diags_init(&d, str_of(process_config_name(p)));
+    enum err e = load(p, &d, &p->config, &p->snap);
+    process_print_mistakes(&d);
+    diags_free(&d);
+    if (e != ERR_OK) p->exit_code = 78;
+    p->loaded_ms = clock_wall_ms();
+    return e;
+}
+
+/* What only a new process can change. */
+static enum err same_ground(const struct process *p, const struct config *c, struct diags *d)
+{
+    const char *what = !str_eq(p->config->data.s, c->data.s)                        ? "data"
+                       : p->config->fed && c->fed && p->config->engine != c->engine ? "store.engine"
+                                                                                    : NULL;
+    if (!what) return ERR_OK;
+    diag_add(d, DIAG_ERROR, "needs_restart", (struct config_pos){0}, 0,
+             STR("restart the role, or take the change back"), "%s cannot change while the role runs", what);
+    return ERR_UNSUPPORTED;
+}
+
+static enum err swap(struct process *p, struct diags *d)
+{
+    struct config *config = NULL;
+    struct snapshot *snap = NULL;
+    enum err e = load(p, d, &config, &snap);
+    if (e == ERR_OK) e = same_ground(p, config, d);
+    if (e == ERR_OK && p->role->reload) e = p->role->reload(p, p->ctx, config, snap, d);
+    if (e == ERR_OK) {
+        config_free(&p->config);
+        snapshot_unref(&p->snap);
+        p->config = config;
+        p->snap = snap;
+        p->loaded_ms = clock_wall_ms();
+        log_set_level((enum log_level)config->log_level);
+    } else {
+        config_free(&config);
+        snapshot_unref(&snap);
+        p->reload_failures++;
+    }
+    return e;
+}
+
+enum err process_reload(struct process *p, struct diags *d)
+{
+    notify_reloading(clock_mono_ns());
+    enum err e = swap(p, d);
+    if (e == ERR_OK) {
+        log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", p->generation));
+    } else {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        diags_print(d, &text);
+        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
+                  log_str("mistakes", buf_str(&text)));
+        buf_free(&text);
+    }
+    notify_ready();
+    return e;
+}
+
+/* --- signals --- */
+
+static void begin_drain(struct process *p)
+{
+    if (p->draining || !p->role->drain) { /* asked twice: at once */
+        process_end(p);
+        return;
+    }
+    p->draining = true;
+    notify_stopping();
+    log_event(LOG_LEVEL_INFO, log_msg("draining"));
+    p->role->drain(p, p->ctx);
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+    struct process *p = CONTAINER_OF(w, struct process, signals);
+    int signo;
+    (void)events;
+    while ((signo = process_next_signal(w)) != 0) {
+        if (signo != SIGHUP) {
+            begin_drain(p);
+            continue;
+        }
+        struct diags d;
+        diags_init(&d, str_of(process_config_name(p)));
+        (void)!process_reload(p, &d); /* it has said what there is to say */
+        diags_free(&d);
+    }
+}
+
+/* --- start and end --- */
+
+static enum err find_data(struct process *p)
+{
+    char here[4096] = "";
+    str data = p->config->data.s;
+    bool relative = !data.n || data.p[0] != '/';
+    if (relative && !getcwd(here, sizeof here)) return ERR_LIMIT;
+    int n = snprintf(p->data, sizeof p->data, "%s%s%.*s", here, relative ? "/" : "", STR_ARG(data));
+    if (n > 0 && (size_t)n < sizeof p->data) return process_data_folder(str_make(p->data, (size_t)n));
+    fprintf(stderr, "sallyport: the path of the data folder is too long\n");
+    return ERR_LIMIT;
+}
+
+static enum err open_admin(struct process *p)
+{
+    struct net_addr a;
+    int fd;
+    str text = p->config->admin.text;
+    if (!p->options.overrides.admin || !p->config->has_admin) return ERR_OK;
+    enum err e = net_addr_parse(text, &a);
+    if (e == ERR_OK) e = net_listen(&a, false, &fd);
+    if (e != ERR_OK) {
+        fprintf(stderr, "sallyport: cannot listen on %.*s: %s\n", STR_ARG(text),
+                e == ERR_MALFORMED ? "no numeric address" : strerror(errno));
+        return e;
+    }
+    struct net_addr got = {.len = sizeof got.ss}; /* with port 0 the system has chosen one */
+    if (getsockname(fd, (struct sockaddr *)&got.ss, &got.len) == 0) a = got;
+    return control_server_admin(p->control, fd, str_make(p->admin_text, net_addr_text(&a, p->admin_text)));
+}
+
+static enum err open_control(struct process *p)
+{
+    process_control_init(p);
+    enum err e = control_server_new(p->loop, &p->source, &p->control);
+    if (e != ERR_OK) return e;
+    int n = snprintf(p->socket_path, sizeof p->socket_path, "%.100s/%s", p->data, p->role->socket);
+    bool fits = n > 0 && (size_t)n < sizeof p->socket_path && strlen(p->data) <= 100;
+    e = fits ? control_server_local(p->control, p->socket_path) : ERR_LIMIT;
+    if (e == ERR_CONFLICT)
+        fprintf(stderr, "sallyport: another one runs here: it answers at %s\n", p->socket_path);
+    else if (e != ERR_OK)
+        fprintf(stderr, "sallyport: cannot open the control socket %s/%s: %s\n", p->data, p->role->socket,
+                e == ERR_LIMIT ? "its path is too long: choose a shorter `data`" : strerror(errno));
+    return e == ERR_OK ? open_admin(p) : e;
+}
+
+static enum err start(struct process *p)
+{
+    process_raise_limits();
+    p->loop = loop_new(p);
+    if (!p->loop) return ERR_NO_MEMORY;
+    enum err e = process_take_signals(p->loop, &p->signals, on_signal);
+    if (e == ERR_OK) e = load_first(p);
+    if (e == ERR_OK) e = find_data(p);
+    if (e != ERR_OK) return e;
+    struct log_options log = {.fd = 2, .level = (enum log_level)p->config->log_level, .role = p->role->name};
+    if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;
+    e = open_control(p);
+    if (e != ERR_OK) return e;
+    p->begun = true;
+    return p->role->start(p, p->ctx);
+}
+
+static void stop(struct process *p)
+{
+    p->started = false;
+    if (p->begun && p->role->stop) p->role->stop(p, p->ctx);
+    control_server_free(&p->control);
+    if (p->loop) watch_drop(p->loop, &p->signals);
+    snapshot_unref(&p->snap);
+    config_free(&p->config);
+    loop_free(&p->loop);
+    (void)log_close();
+}
+
+int process_run(const struct process_role *role, void *ctx, const struct process_options *options)
+{
+    struct process p = {.role = role, .ctx = ctx, .options = *options, .exit_code = 1, .signals = {.fd = -1}};
+    p.started_ms = clock_wall_ms();
+    enum err e = start(&p);
+    if (e == ERR_NO_MEMORY) fprintf(stderr, "sallyport: no memory\n");
+    if (e == ERR_OK) {
+        p.started = true;
+        log_event(LOG_LEVEL_INFO, log_msg("ready"), log_str("control", str_of(p.socket_path)),
+                  log_str("admin", str_of(p.admin_text)), log_u64("generation", p.generation));
+        notify_ready();
+        loop_run(p.loop);
+        p.exit_code = 0;
+    }
+    stop(&p);
+    return p.exit_code;
+}
+
+struct loop *process_loop(struct process *p)
+{
+    return p->loop;
+}
+
+const struct config *process_config(const struct process *p)
+{
+    return p->config;
+}
+
+struct snapshot *process_snapshot(const struct process *p)
+{
+    return p->snap;
+}
+
+const char *process_data(const struct process *p)
+{
+    return p->data;
+}
+
+bool process_draining(const struct process *p)
+{
+    return p->draining;
+}
+
+void process_end(struct process *p)
+{
+    p->draining = true;
+    loop_stop(p->loop);
+}
