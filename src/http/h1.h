@@ -41,10 +41,11 @@ enum http_fault {
     HTTP_FAULT_FIELD_COUNT, /* 431 */
     HTTP_FAULT_CHUNK,       /* chunk size, extension, or missing CRLF */
     HTTP_FAULT_TRAILER,
+    HTTP_FAULT_LATE, /* of a server connection: the head did not end in time; 408 */
     HTTP_FAULT_MEMORY
 };
 const char *http_fault_name(enum http_fault f); /* "content_length" */
-uint16_t http_fault_status(enum http_fault f);  /* 400, 414, 417, 431, 501, 505; 500 for MEMORY */
+uint16_t http_fault_status(enum http_fault f);  /* 400, 408, 414, 417, 431, 501, 505; 500 for MEMORY */
 
 struct h1_limits {
     uint32_t max_head;   /* bytes of the whole head, default 16384 */

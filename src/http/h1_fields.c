@@ -32,6 +32,7 @@ static const struct {
     [HTTP_FAULT_FIELD_COUNT] = {"field_count", 431, ERR_LIMIT},
     [HTTP_FAULT_CHUNK] = {"chunk", 400, ERR_MALFORMED},
     [HTTP_FAULT_TRAILER] = {"trailer", 400, ERR_MALFORMED},
+    [HTTP_FAULT_LATE] = {"late", 408, ERR_TIMEOUT},
     [HTTP_FAULT_MEMORY] = {"memory", 500, ERR_NO_MEMORY},
 };
 

@@ -15,6 +15,7 @@
 
 static void drive(struct h1_conn *c);
 static void next_request(struct h1_conn *c);
+static void head_late(struct h1_conn *c);
 static const struct server_stream_ops ops;
 
 /* --- opening and closing --- */
@@ -48,9 +49,9 @@ static void on_time(struct timer *t)
     case CONN_FLUSH:
     case CONN_LINGER:
     case CONN_CLOSED: h1_conn_close(c); break;
-    case CONN_HEAD: /* no request to answer: a 408 helps nobody who sends a byte a second */
+    case CONN_HEAD:
         c->env->n_timed_out++;
-        h1_conn_close(c);
+        head_late(c);
         break;
     case CONN_BUSY:
         c->env->n_timed_out++;
@@ -211,6 +212,27 @@ static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_he
     s->client_ended = c->eof;
 }
 
+/* What came is no request, or not in time. The answer is its connection's last. */
+static void malformed(struct h1_conn *c, struct server_stream *s, enum http_fault fault)
+{
+    uint32_t n = s->request.fields.cap;
+    struct field *v = s->request.fields.v;
+    s->request = (struct request){.fields = {v, 0, n}, .minor = 1};
+    begin(c, s, &(struct h1_head){.size = c->to});
+    s->timed_out = fault == HTTP_FAULT_LATE;
+    c->env->handler->on_malformed(s, (int)fault);
+}
+
+/* RFC 9110 §15.5.9 */
+static void head_late(struct h1_conn *c)
+{
+    struct server_stream *s = c->env->stream_new(c->env->owner);
+    if (s)
+        malformed(c, s, HTTP_FAULT_LATE);
+    else
+        h1_conn_close(c);
+}
+
 /* Tries to make a request of what is in the buffer. False: nothing more to do now. */
 static bool read_head(struct h1_conn *c)
 {
@@ -247,11 +269,7 @@ static bool read_head(struct h1_conn *c)
     }
     c->scan = (struct h1_scan){0};
     if (e != ERR_OK) {
-        uint32_t n = s->request.fields.cap;
-        struct field *v = s->request.fields.v;
-        s->request = (struct request){.fields = {v, 0, n}, .minor = 1};
-        begin(c, s, &(struct h1_head){.size = c->to});
-        env->handler->on_malformed(s, (int)fault);
+        malformed(c, s, fault);
         return true;
     }
     begin(c, s, &head);

@@ -37,8 +37,8 @@ struct server_stream_ops {
 struct server_handler {
     /* The request head is there, in s->request. The handler now owns the stream until ops->done. */
     void (*on_request)(struct server_stream *s);
-    /* What came is no acceptable request (enum http_fault): answer and call done; the connection ends then.
-     * s->request is empty but for its fields' room. */
+    /* What came is no acceptable request, or none in time (enum http_fault): answer and call done; the connection ends
+     * then. s->request is empty but for its fields' room. */
     void (*on_malformed)(struct server_stream *s, int fault);
     void (*on_readable)(struct server_stream *s); /* peek will tell something new */
     void (*on_writable)(struct server_stream *s); /* everything pending has left */

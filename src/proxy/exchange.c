@@ -103,6 +103,7 @@ static void on_request(struct server_stream *s)
 static enum reason reason_of_fault(enum http_fault f)
 {
     switch (http_fault_status(f)) {
+    case 408: return REASON_REQUEST_TIMEOUT;
     case 414: return REASON_TARGET_TOO_LONG;
     case 417: return REASON_EXPECTATION_FAILED;
     case 431: return REASON_HEAD_TOO_LARGE;

@@ -199,8 +199,7 @@ static void on_readable(struct server_stream *s)
 
 static void on_malformed(struct server_stream *s, int fault)
 {
-    (void)fault;
-    refuse(of(s), REASON_REQUEST_MALFORMED);
+    refuse(of(s), fault == HTTP_FAULT_LATE ? REASON_REQUEST_TIMEOUT : REASON_REQUEST_MALFORMED);
 }
 
 static void on_writable(struct server_stream *s)

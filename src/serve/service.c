@@ -396,8 +396,8 @@ static void on_readable(struct server_stream *s)
 
 static void on_malformed(struct server_stream *s, int fault)
 {
-    (void)fault;
-    respond_problem(of(s), &(struct refusal){.reason = REASON_REQUEST_MALFORMED});
+    respond_problem(of(s), &(struct refusal){.reason = fault == HTTP_FAULT_LATE ? REASON_REQUEST_TIMEOUT
+                                                                                : REASON_REQUEST_MALFORMED});
 }
 
 static void on_writable(struct server_stream *s)

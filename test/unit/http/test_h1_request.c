@@ -478,6 +478,7 @@ static void faults_have_names_and_answers(void **state)
                         : f == HTTP_FAULT_EXPECT                                   ? 417
                         : f == HTTP_FAULT_TARGET_SIZE                              ? 414
                         : f == HTTP_FAULT_HEAD_SIZE || f == HTTP_FAULT_FIELD_COUNT ? 431
+                        : f == HTTP_FAULT_LATE                                     ? 408
                         : f == HTTP_FAULT_MEMORY                                   ? 500
                                                                                    : 400;
         assert_int_equal(http_fault_status((enum http_fault)f), want);
