@@ -3,15 +3,21 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 void log_line_u64(struct log_line *l, uint64_t v)
 {
-    char d[20];
-    size_t n = 0;
-    do {
-        d[sizeof d - ++n] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    log_line_raw(l, str_make(d + sizeof d - n, n));
+    size_t n = 1;
+    for (uint64_t left = v; left >= 10; left /= 10) n++;
+    if (UNLIKELY(n > l->cap - l->n)) {
+        l->cut = true;
+        return;
+    }
+    char *p = l->p + (l->n += n);
+    do *--p = (char)('0' + v % 10);
+    while (v /= 10);
 }
 
 void log_line_i64(struct log_line *l, int64_t v)
@@ -29,6 +35,32 @@ static inline bool plain8(uint64_t w)
      * a byte can only come from one that is a hit itself. */
     return !((w | (w + ones) | (w - ones * 0x20) | ((quote - ones) & ~quote) | ((back - ones) & ~back)) & high);
 }
+
+#if defined(__SSE2__)
+/* Sixteen bytes at once, the same question. As signed numbers the bytes from 0x80 on lie below 0x20, too. */
+static inline bool plain16(__m128i v)
+{
+    __m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+    __m128i mark = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    return _mm_movemask_epi8(_mm_or_si128(odd, mark)) == 0;
+}
+
+/* At least sixteen bytes of s as long as they are plain; how many. */
+static inline size_t copy_plain16(char *to, str s)
+{
+    size_t i = 0;
+    __m128i v;
+    for (; i + 16 <= s.n; i += 16) {
+        v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+        if (!plain16(v)) return i;
+        _mm_storeu_si128((__m128i *)(void *)(to + i), v);
+    }
+    v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + s.n - 16)); /* some of them for the second time */
+    if (!plain16(v)) return i;
+    _mm_storeu_si128((__m128i *)(void *)(to + s.n - 16), v);
+    return s.n;
+}
+#endif
 
 static inline bool plain(unsigned char c)
 {
@@ -61,6 +93,11 @@ static size_t copy_plain(char *to, str s)
     uint64_t w;
     if (s.n < 8) {
         if (copy_short(to, s)) return s.n;
+#if defined(__SSE2__)
+    } else if (s.n >= 16) {
+        i = copy_plain16(to, s);
+        if (i == s.n) return i;
+#endif
     } else {
         for (; i + 8 <= s.n; i += 8) {
             memcpy(&w, s.p + i, 8);
@@ -165,14 +202,21 @@ void log_line_time(struct log_line *l, uint64_t unix_ms)
     static _Thread_local char text[CLOCK_RFC3339_LEN];
     uint64_t s = unix_ms / 1000;
     unsigned ms = (unsigned)(unix_ms % 1000);
-    if (s != second) {
+    if (UNLIKELY(s != second)) {
         clock_rfc3339(text, s * 1000);
         second = s;
     }
-    text[20] = (char)('0' + ms / 100);
-    text[21] = (char)('0' + ms / 10 % 10);
-    text[22] = (char)('0' + ms % 10);
-    log_line_raw(l, str_make(text, sizeof text));
+    if (UNLIKELY(sizeof text > l->cap - l->n)) {
+        l->cut = true;
+        return;
+    }
+    char *p = l->p + l->n;
+    memcpy(p, text, 20); /* and not changed before it is read again: that would make the processor wait */
+    p[20] = (char)('0' + ms / 100);
+    p[21] = (char)('0' + ms / 10 % 10);
+    p[22] = (char)('0' + ms % 10);
+    p[23] = 'Z';
+    l->n += sizeof text;
 }
 
 /* --- redaction --- */

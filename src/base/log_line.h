@@ -20,7 +20,7 @@ static inline void log_line_raw(struct log_line *l, str s)
         l->cut = true;
         return;
     }
-    if (s.n) memcpy(l->p + l->n, s.p, s.n);
+    (void)str_put(l->p + l->n, s);
     l->n += s.n;
 }
 

@@ -63,6 +63,38 @@ static inline str str_from(str s, size_t at)
     return at >= s.n ? (str){s.p + s.n, 0} : (str){s.p + at, s.n - at};
 }
 
+/* Copies s to `to`, where it does not overlap, and returns the end of the copy. Short ones, which most are, need no
+ * call: their two ends are copied, which may meet in the middle. */
+static inline char *str_put(char *to, str s)
+{
+    const char *p = s.p;
+    size_t n = s.n;
+    if (n > 32) {
+        memcpy(to, p, n);
+    } else if (n >= 16) {
+        memcpy(to, p, 16);
+        memcpy(to + n - 16, p + n - 16, 16);
+    } else if (n >= 8) {
+        uint64_t a, b;
+        memcpy(&a, p, 8);
+        memcpy(&b, p + n - 8, 8);
+        memcpy(to, &a, 8);
+        memcpy(to + n - 8, &b, 8);
+    } else if (n >= 4) {
+        uint32_t a, b;
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+        memcpy(to, &a, 4);
+        memcpy(to + n - 4, &b, 4);
+    } else if (n) {
+        char a = p[0], b = p[n / 2], c = p[n - 1];
+        to[0] = a;
+        to[n / 2] = b;
+        to[n - 1] = c;
+    }
+    return to + n;
+}
+
 /* At most the first n bytes. */
 static inline str str_first(str s, size_t n)
 {

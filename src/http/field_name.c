@@ -95,15 +95,11 @@ static const uint8_t slots[SLOTS] = {
     [SLOT(17, 'x', 'd', 'e')] = KNOWN_X_METHOD_OVERRIDE + 1,
 };
 
-str field_name(enum field_id id)
-{
-    static const str names[FIELD_COUNT] = {
+const str field_names[FIELD_COUNT] = {
 #define X(id, folded, written, a, b, c) [FIELD_##id] = STR_INIT(written),
-        KNOWN_NAMES(X)
+    KNOWN_NAMES(X)
 #undef X
-    };
-    return (unsigned)id < FIELD_COUNT && names[id].p ? names[id] : STR("");
-}
+};
 
 static bool same_fold(const char *a, const char *b)
 {
@@ -148,12 +144,17 @@ enum field_id field_intern(str name, bool *twin)
 }
 
 /* The groups of enum field_id stand in the order of message.h. */
-enum field_class field_class_of(enum field_id id)
-{
-    if (id == FIELD_OTHER || id >= FIELD_TRACEPARENT) return FIELD_PLAIN;
-    if (id <= FIELD_HOST) return FIELD_HOP;
-    if (id <= FIELD_COOKIE) return FIELD_CREDENTIAL;
-    if (id <= FIELD_X_IDENTITY_OTHER) return FIELD_IDENTITY;
-    if (id <= FIELD_CDN_LOOP) return FIELD_FORWARDING;
-    return FIELD_OVERRIDE;
-}
+#define CLASS(id)                                                                                                      \
+    [id] = (id) >= FIELD_TRACEPARENT        ? FIELD_PLAIN                                                              \
+           : (id) <= FIELD_HOST             ? FIELD_HOP                                                                \
+           : (id) <= FIELD_COOKIE           ? FIELD_CREDENTIAL                                                         \
+           : (id) <= FIELD_X_IDENTITY_OTHER ? FIELD_IDENTITY                                                           \
+           : (id) <= FIELD_CDN_LOOP         ? FIELD_FORWARDING                                                         \
+                                            : FIELD_OVERRIDE
+const uint8_t field_classes[FIELD_COUNT] = {
+#define X(id, folded, written, a, b, c) CLASS(FIELD_##id),
+    KNOWN_NAMES(X)
+#undef X
+        CLASS(FIELD_X_IDENTITY_OTHER),
+    CLASS(FIELD_X_FORWARDED_OTHER),
+};

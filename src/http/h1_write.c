@@ -81,30 +81,24 @@ static char *room(struct h1_out *o, size_t n)
     return p;
 }
 
-static char *put(char *to, str s)
-{
-    if (s.n) memcpy(to, s.p, s.n);
-    return to + s.n;
-}
-
 void h1_out_raw(struct h1_out *o, str bytes)
 {
     char *p = room(o, bytes.n);
-    if (p) put(p, bytes);
+    if (p) str_put(p, bytes);
 }
 
 void h1_out_request_line(struct h1_out *o, str method, str path, str query, bool has_query)
 {
     char *p = room(o, method.n + 1 + path.n + has_query + (has_query ? query.n : 0) + 11);
     if (!p) return;
-    p = put(p, method);
+    p = str_put(p, method);
     *p++ = ' ';
-    p = put(p, path);
+    p = str_put(p, path);
     if (has_query) {
         *p++ = '?';
-        p = put(p, query);
+        p = str_put(p, query);
     }
-    put(p, STR(" HTTP/1.1\r\n"));
+    str_put(p, STR(" HTTP/1.1\r\n"));
 }
 
 void h1_out_status_line(struct h1_out *o, uint16_t status)
@@ -113,25 +107,30 @@ void h1_out_status_line(struct h1_out *o, uint16_t status)
     if (status < 100 || status > 999) o->ok = false;
     char *p = room(o, 9 + 4 + reason.n + 2);
     if (!p) return;
-    p = put(p, STR("HTTP/1.1 "));
+    p = str_put(p, STR("HTTP/1.1 "));
     *p++ = (char)('0' + status / 100);
     *p++ = (char)('0' + status / 10 % 10);
     *p++ = (char)('0' + status % 10);
     *p++ = ' ';
-    p = put(p, reason);
-    put(p, STR("\r\n"));
+    p = str_put(p, reason);
+    str_put(p, STR("\r\n"));
 }
 
 /* The last door: a value that could begin a line of its own does not pass, wherever it came from. */
 void h1_out_field(struct h1_out *o, str name, str value)
 {
-    if (value.n && UNLIKELY(scan_value(value.p, value.n) != value.n)) o->ok = false;
+    size_t before = o->n;
     char *p = room(o, name.n + 2 + value.n + 2);
-    if (!p) return;
-    p = put(p, name);
+    if (UNLIKELY(!p)) return;
+    p = str_put(p, name);
     *p++ = ':';
     *p++ = ' ';
-    p = put(p, value);
+    if (UNLIKELY(!scan_copy_value(p, value.p, value.n))) {
+        o->ok = false;
+        o->n = before;
+        return;
+    }
+    p += value.n;
     *p++ = '\r';
     *p = '\n';
 }

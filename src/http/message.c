@@ -92,8 +92,11 @@ void fields_drop_nominated(struct fields *f)
 
 enum err fields_append(struct fields *f, enum field_id id, str name, str value)
 {
-    if (name.n == 0) name = field_name(id);
-    if (!http_token_ok(name) || !field_value_ok(value)) return ERR_MALFORMED;
+    if (name.n == 0 && (unsigned)id < FIELD_COUNT)
+        name = field_names[id];
+    else if (!http_token_ok(name))
+        return ERR_MALFORMED;
+    if (!name.n || !field_value_ok(value)) return ERR_MALFORMED;
     if (f->n >= f->cap) return ERR_LIMIT;
     f->v[f->n++] = (struct field){.name = name, .value = value, .id = (uint16_t)id};
     return ERR_OK;

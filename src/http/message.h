@@ -82,9 +82,17 @@ enum field_class { FIELD_PLAIN = 0, FIELD_HOP, FIELD_CREDENTIAL, FIELD_IDENTITY,
 /* Interns a name without regard to case. '_' counts as '-': "X_User-Id" is FIELD_X_USER_ID with *twin set, so
  * that a twin of a name we know can be dropped (CGI-like applications cannot tell them apart). twin may be NULL. */
 enum field_id field_intern(str name, bool *twin);
-enum field_class field_class_of(enum field_id id);
+extern const uint8_t field_classes[FIELD_COUNT];
+static inline enum field_class field_class_of(enum field_id id)
+{
+    return (unsigned)id < FIELD_COUNT ? (enum field_class)field_classes[id] : FIELD_PLAIN;
+}
 /* The name as we write it ("X-User-ID"); "" for FIELD_OTHER and the *_OTHER ids. */
-str field_name(enum field_id id);
+extern const str field_names[FIELD_COUNT];
+static inline str field_name(enum field_id id)
+{
+    return (unsigned)id < FIELD_COUNT && field_names[id].p ? field_names[id] : STR("");
+}
 
 struct field {
     str name;    /* as received */

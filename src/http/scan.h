@@ -37,6 +37,14 @@ static inline __m128i scan_load(const char *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
+/* Which of sixteen bytes may not stand in a value: controls but the tab, and DEL. */
+static inline __m128i scan_value_bad(__m128i v)
+{
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    __m128i bad = _mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), control);
+    return _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+}
+
 /* Whether 64 bytes certainly are of a value. A tab is not seen as one here: then the narrower look decides. */
 static inline bool scan_value_64(const char *p)
 {
@@ -53,20 +61,60 @@ static inline bool scan_value_64(const char *p)
 /* How many of the n bytes at p may stand in a field value. */
 static inline size_t scan_value(const char *p, size_t n)
 {
-    size_t i = 0;
 #if defined(__SSE2__)
-    const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+    size_t i = 0;
+    if (n < 16) return scan_value_portable(p, n);
     while (n - i >= 16) {
-        __m128i v = scan_load(p + i);
-        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, low), v);
-        __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), control), _mm_cmpeq_epi8(v, del));
-        unsigned stop = (unsigned)_mm_movemask_epi8(bad);
+        unsigned stop = (unsigned)_mm_movemask_epi8(scan_value_bad(scan_load(p + i)));
         if (stop) return i + (size_t)__builtin_ctz(stop);
         i += 16;
         while (n - i >= 64 && scan_value_64(p + i)) i += 64; /* long values, tokens first of all */
     }
+    /* the last sixteen, of which the first are known to be good */
+    unsigned stop = (unsigned)_mm_movemask_epi8(scan_value_bad(scan_load(p + n - 16)));
+    return stop ? n - 16 + (size_t)__builtin_ctz(stop) : n;
+#else
+    return scan_value_portable(p, n);
 #endif
-    return i + scan_value_portable(p + i, n - i);
+}
+
+/* Copies the n bytes at p to `to`, where they do not overlap; whether all of them may stand in a field value. As every
+ * byte goes through a register anyway, the look at it is nearly free. */
+static inline bool scan_copy_value(char *to, const char *p, size_t n)
+{
+#if defined(__SSE2__)
+    __m128i v, bad = _mm_setzero_si128();
+    if (n >= 16) {
+        for (size_t i = 0; n - i >= 16; i += 16) {
+            v = scan_load(p + i);
+            bad = _mm_or_si128(bad, scan_value_bad(v));
+            _mm_storeu_si128((__m128i *)(void *)(to + i), v);
+        }
+        v = scan_load(p + n - 16);
+        _mm_storeu_si128((__m128i *)(void *)(to + n - 16), v);
+    } else if (n >= 8) {
+        uint64_t a, b;
+        memcpy(&a, p, 8);
+        memcpy(&b, p + n - 8, 8);
+        memcpy(to, &a, 8);
+        memcpy(to + n - 8, &b, 8);
+        v = _mm_set_epi64x((long long)b, (long long)a);
+    } else if (n >= 4) {
+        uint32_t a, b;
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+        memcpy(to, &a, 4);
+        memcpy(to + n - 4, &b, 4);
+        v = _mm_set_epi32((int)b, (int)a, (int)b, (int)a);
+    } else {
+        for (size_t i = 0; i < n; i++) to[i] = p[i];
+        return scan_value_portable(p, n) == n;
+    }
+    return _mm_movemask_epi8(_mm_or_si128(bad, scan_value_bad(v))) == 0;
+#else
+    if (n) memcpy(to, p, n);
+    return scan_value_portable(p, n) == n;
+#endif
 }
 
 /* How many of the n bytes at p are token characters. Writes the first FIELD_FOLD of them to `fold`, lower case,

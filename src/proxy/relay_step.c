@@ -81,7 +81,7 @@ static bool respond(struct exchange *x, str data, bool end)
     prepare(&r->fields);
     r->fields.cap += EXCHANGE_STAMPS;
     r->body = announced(x, r);
-    (void)!fields_append(&r->fields, FIELD_X_CORRELATION_ID, field_name(FIELD_X_CORRELATION_ID), x->correlation);
+    (void)!fields_append(&r->fields, FIELD_X_CORRELATION_ID, STR_NONE, x->correlation);
     x->responding = true;
     x->status = r->status;
     if (x->down.ops->respond(&x->down, r, data, end) != ERR_OK) return end_with(x, REASON_CLIENT_CLOSED, NULL);

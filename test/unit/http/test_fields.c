@@ -118,8 +118,9 @@ static void scans_agree(void **state)
 {
     (void)state;
     for (size_t n = 1; n <= 180; n += n < 70 ? 1 : 11) {
-        char *room = malloc(n);
+        char *room = malloc(n), *copy = malloc(n);
         assert_non_null(room);
+        assert_non_null(copy);
         for (size_t at = 0; at < n; at++) {
             for (unsigned b = 0; b < 256; b++) {
                 memset(room, 'a', n);
@@ -129,13 +130,18 @@ static void scans_agree(void **state)
                 char f1[FIELD_FOLD], f2[FIELD_FOLD];
                 bool u1, u2;
                 assert_int_equal(scan_value(room, n), scan_value_portable(room, n));
+                memset(copy, '#', n);
+                assert_int_equal(scan_copy_value(copy, room, n), scan_value_portable(room, n) == n);
+                assert_memory_equal(copy, room, n);
                 assert_int_equal(scan_name(room, n, f1, &u1), scan_name_portable(room, n, f2, &u2));
                 assert_memory_equal(f1, f2, sizeof f1);
                 assert_int_equal(u1, u2);
             }
         }
         free(room);
+        free(copy);
     }
+    assert_true(scan_copy_value(NULL, NULL, 0));
 }
 
 static void tables_are_the_grammar(void **state)
