@@ -18,7 +18,7 @@ struct loop {
     bool stopped;
     bool timers_pending; /* at least one timer was ever set */
     void *owner;
-    uint64_t now_ns, wall_ms;
+    uint64_t now_ns, now_ms, wall_ms;
     uint64_t tick; /* every timer due at or before this tick has fired */
     struct timer *wheel[LEVELS][SLOTS];
     uint64_t filled[LEVELS]; /* bit i: wheel[level][i] is not empty */
@@ -35,6 +35,7 @@ struct loop {
 static void read_clocks(struct loop *l)
 {
     l->now_ns = clock_mono_ns();
+    l->now_ms = l->now_ns / 1000000u;
     l->wall_ms = clock_wall_ms();
 }
 
@@ -80,7 +81,7 @@ uint64_t loop_now_ns(const struct loop *l)
 
 uint64_t loop_now_ms(const struct loop *l)
 {
-    return l->now_ns / 1000000u;
+    return l->now_ms;
 }
 
 uint64_t loop_wall_ms(const struct loop *l)

@@ -80,8 +80,9 @@ static enum step find_token(struct exchange *x)
     x->unverified_token = STR_NONE;
     if (!a) return STEP_NEXT;
     if (fields_count(f, FIELD_AUTHORIZATION) > 1) return refuse(x, REASON_TOKEN_MALFORMED, "twice");
-    if (UNLIKELY(x->action->proof)) return STEP_NEXT; /* the product's proof, which its service judges */
-    if (a->value.n < 8 || !str_ieq(str_first(a->value, 7), STR("Bearer ")))
+    if (UNLIKELY(x->action->proof)) return STEP_NEXT;  /* the product's proof, which its service judges */
+    bool usual = str_starts(a->value, STR("Bearer ")); /* nearly all write it so */
+    if (a->value.n < 8 || (!usual && !str_ieq(str_first(a->value, 7), STR("Bearer "))))
         return refuse(x, REASON_TOKEN_MALFORMED, "scheme");
     str token = str_from(a->value, 7);
     while (token.n && token.p[0] == ' ') token = str_from(token, 1);

@@ -79,6 +79,13 @@ static void begin(struct exchange *x)
     exchange_trace(x);
 }
 
+str exchange_remote(struct exchange *x)
+{
+    char ip[NET_TEXT_MAX];
+    if (!x->remote.p) x->remote = arena_copy(&x->mem, str_make(ip, net_peer_ip_text(x->down.peer, ip)));
+    return x->remote;
+}
+
 static void run(struct exchange *x)
 {
     while (x->step < ARRAY_LEN(street)) {

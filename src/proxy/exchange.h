@@ -54,6 +54,7 @@ struct exchange {
     char traceparent[55];
     bool trace_goes_on; /* the caller's trace, not one of our own: tracestate may pass, too */
     str correlation;
+    str remote; /* the client's address; empty until it was asked for */
     /* dispatch */
     struct upstream *upstream;
     struct h1_client *conn; /* connected, not yet asked */
@@ -96,6 +97,8 @@ enum step refuse(struct exchange *x, enum reason reason, const char *fault);
 /* the street */
 step_fn route_step, authenticate_step, authorize_step, limit_step, stamp_step, dispatch_step, relay_step;
 
+/* The client's address as text, kept in the exchange; .p NULL: memory. */
+str exchange_remote(struct exchange *x);
 /* trace.c */
 void exchange_trace(struct exchange *x);
 /* authenticate: waiting for keys */

@@ -13,7 +13,6 @@ void exchange_record(struct exchange *x)
     struct worker *w = x->worker;
     uint64_t now_ns = clock_mono_ns();
     uint64_t took_us = (now_ns - x->started_ns) / 1000;
-    char remote[NET_TEXT_MAX];
     const struct snapshot *snap = x->config->snap;
     struct outcome o = {
         .unix_ms = x->started_ms,
@@ -32,7 +31,7 @@ void exchange_record(struct exchange *x)
         .path = x->path.n ? x->path : x->down.request.path,
         .fault = text_of(x->fault),
     };
-    o.remote = str_make(remote, net_peer_ip_text(x->down.peer, remote));
+    o.remote = exchange_remote(x);
     if (x->action) o.action = x->action->name;
     if (x->product) o.product = x->product->name;
     if (x->upstream) o.upstream = x->upstream->text;

@@ -76,8 +76,7 @@ static enum step put_forwarding(struct exchange *x, struct fields *f, bool trust
 {
     const struct request *r = &x->down.request;
     const struct snapshot *snap = x->config->snap;
-    char ip[NET_TEXT_MAX];
-    str remote = arena_copy(&x->mem, str_make(ip, net_peer_ip_text(x->down.peer, ip)));
+    str remote = exchange_remote(x);
     str forwarded_for = trusted ? extend(x, FIELD_X_FORWARDED_FOR, remote) : remote;
     str via = extend(x, FIELD_VIA, x->config->via[r->minor ? 1 : 0]);
     str loop = extend(x, FIELD_CDN_LOOP, snap->name);

@@ -54,7 +54,8 @@ static size_t json_line(struct log_line *l, const struct outcome *o, uint64_t en
     number_member(l, STR("\",\"duration_us\":"), o->duration_us);
     number_member(l, STR(",\"bytes_in\":"), o->bytes_in);
     number_member(l, STR(",\"bytes_out\":"), o->bytes_out);
-    chosen_member(l, STR(",\"correlation_id\":\""), o->correlation_id, MAX_CHOSEN);
+    if (!str_eq(o->correlation_id, o->id)) /* it is the decision's own unless a trusted hop has brought another */
+        chosen_member(l, STR(",\"correlation_id\":\""), o->correlation_id, MAX_CHOSEN);
     text_member(l, STR(",\"action\":\""), o->action, MAX_NAME);
     text_member(l, STR(",\"product\":\""), o->product, MAX_NAME);
     chosen_member(l, STR(",\"client\":\""), o->client, MAX_CHOSEN);

@@ -43,7 +43,7 @@ static void put_text(struct decision_record *r, enum decision_text which, str s)
         n = whole_characters(s, n);
         r->cut |= (uint16_t)(1u << which);
     }
-    if (n) memcpy(r->text + r->text_n, s.p, n);
+    (void)str_put(r->text + r->text_n, str_make(s.p, n));
     r->len[which] = (uint8_t)n;
     r->text_n = (uint16_t)(r->text_n + n);
 }
@@ -67,7 +67,7 @@ void decision_record_make(struct decision_record *r, const struct outcome *o)
         [DECISION_ISSUER] = o->issuer,
         [DECISION_FAULT] = o->fault,
         [DECISION_UPSTREAM] = o->upstream,
-        [DECISION_CORRELATION_ID] = o->correlation_id,
+        [DECISION_CORRELATION_ID] = str_eq(o->correlation_id, o->id) ? STR_NONE : o->correlation_id,
         [DECISION_REMOTE] = o->remote,
         [DECISION_CLIENT] = o->client,
         [DECISION_SUBJECT] = o->subject,
@@ -124,6 +124,7 @@ void decision_record_json(const struct decision_record *r, struct buf *out)
     number(out, "generation", r->generation);
     for (unsigned i = 0; i < DECISION_TEXTS; i++)
         if (r->len[i]) member(out, texts[i].name, decision_record_text(r, (enum decision_text)i));
+    if (!r->len[DECISION_CORRELATION_ID]) member(out, "correlation_id", str_make(r->id, ULID_LEN));
     if (r->cut) {
         buf_puts(out, ",\"cut\":[");
         bool first = true;

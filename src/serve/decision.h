@@ -22,7 +22,7 @@ struct outcome {
     uint64_t bytes_in, bytes_out; /* of bodies */
     str id;                       /* ULID */
     str trace_id;                 /* 32 hex digits, or empty */
-    str correlation_id;
+    str correlation_id;           /* empty: the same as id */
     str action, product, client;
     str issuer;  /* its name in the configuration */
     str subject; /* as X-User-ID has it: encoded, with its prefix */
@@ -42,7 +42,7 @@ enum decision_text { /* in order of importance: when room runs out the last are 
                      DECISION_ISSUER,
                      DECISION_FAULT,
                      DECISION_UPSTREAM,
-                     DECISION_CORRELATION_ID,
+                     DECISION_CORRELATION_ID, /* empty: the same as id */
                      DECISION_REMOTE,
                      DECISION_CLIENT,
                      DECISION_SUBJECT,

@@ -52,6 +52,16 @@ static str text_of(const json_t *j, const char *name)
     return json_is_string(v) ? str_make(json_string_value(v), json_string_length(v)) : STR_NONE;
 }
 
+static void a_foreign_correlation_id_is_told(void **state)
+{
+    (void)state;
+    struct outcome o = typical;
+    o.correlation_id = STR("req-7");
+    json_t *j = line_of(&o);
+    assert_str(text_of(j, "correlation_id"), STR("req-7"));
+    json_decref(j);
+}
+
 static void typical_line(void **state)
 {
     (void)state;
@@ -62,7 +72,7 @@ static void typical_line(void **state)
     assert_str(text_of(j, "msg"), STR("access"));
     assert_str(text_of(j, "trace_id"), typical.trace_id);
     assert_str(text_of(j, "decision_id"), typical.id);
-    assert_str(text_of(j, "correlation_id"), typical.correlation_id);
+    assert_null(json_object_get(j, "correlation_id")); /* the decision's own */
     assert_str(text_of(j, "action"), typical.action);
     assert_str(text_of(j, "product"), typical.product);
     assert_str(text_of(j, "client"), typical.client);
@@ -219,6 +229,7 @@ int main(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "--bench") == 0)
         return bench(argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 2000000);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_foreign_correlation_id_is_told),
         cmocka_unit_test(typical_line),
         cmocka_unit_test(nothing_known_is_still_a_line),
         cmocka_unit_test(hostile_values_parse_back),

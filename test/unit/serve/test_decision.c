@@ -59,6 +59,20 @@ static str text_of(const json_t *j, const char *name)
     return json_is_string(v) ? str_make(json_string_value(v), json_string_length(v)) : STR_NONE;
 }
 
+/* It is kept once, and told all the same. */
+static void a_correlation_id_may_be_the_decisions_own(void **state)
+{
+    (void)state;
+    struct outcome o = whole;
+    struct decision_record r;
+    o.id = o.correlation_id = id_of(42);
+    decision_record_make(&r, &o);
+    assert_int_equal(r.len[DECISION_CORRELATION_ID], 0);
+    json_t *j = as_json(&r);
+    assert_str(text_of(j, "correlation_id"), o.id);
+    json_decref(j);
+}
+
 static void record_gives_back_what_went_in(void **state)
 {
     (void)state;
@@ -91,6 +105,7 @@ static void record_gives_back_what_went_in(void **state)
     assert_str(text_of(j, "trace_id"), o.trace_id);
     assert_str(text_of(j, "decision"), STR("deny"));
     assert_str(text_of(j, "reason"), STR("action_not_granted"));
+    assert_str(text_of(j, "correlation_id"), o.correlation_id);
     assert_str(text_of(j, "sub"), o.subject);
     assert_str(text_of(j, "path"), o.path);
     assert_str(text_of(j, "roles"), o.roles);
@@ -355,6 +370,7 @@ static void ring_survives_lack_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_correlation_id_may_be_the_decisions_own),
         cmocka_unit_test(record_gives_back_what_went_in),
         cmocka_unit_test(zero_outcome_is_a_denial),
         cmocka_unit_test(what_is_too_long_is_cut_and_said),
