@@ -33,6 +33,9 @@ static enum err add_method(struct pattern *p, str name, size_t offset, const cha
     enum method m = method_of(name);
     if (m == METHOD_CONNECT || m == METHOD_TRACE)
         return fail(ERR_MALFORMED, "CONNECT and TRACE are never forwarded", offset, why, at);
+    if (!method_known(name))
+        return fail(ERR_MALFORMED, "this method is not registered for HTTP; requests with it are refused", offset, why,
+                    at);
     if (m == METHOD_OTHER) {
         if (has_other(p, name)) return fail(ERR_MALFORMED, "this method is listed twice", offset, why, at);
         if (p->n_others == PATTERN_OTHERS_MAX)

@@ -114,7 +114,7 @@ static enum reason reason_of_fault(enum http_fault f)
     case 414: return REASON_TARGET_TOO_LONG;
     case 417: return REASON_EXPECTATION_FAILED;
     case 431: return REASON_HEAD_TOO_LARGE;
-    case 501: return f == HTTP_FAULT_METHOD ? REASON_METHOD_NOT_ALLOWED : REASON_CODING_UNSUPPORTED;
+    case 501: return f == HTTP_FAULT_METHOD ? REASON_METHOD_UNKNOWN : REASON_CODING_UNSUPPORTED;
     case 505: return REASON_VERSION_UNSUPPORTED;
     default: return REASON_REQUEST_MALFORMED;
     }

@@ -123,6 +123,14 @@ static const struct reason_info table[REASON_COUNT] = {
                                    .title = "Method not allowed",
                                    .explain = "The path is known, but no action of it takes this method.",
                                    .remedy = "Add the method to the action's `match`, or use one that Allow names."},
+    [REASON_METHOD_UNKNOWN] = {.code = "method_unknown",
+                               .status = 501,
+                               .close = true,
+                               .title = "Method not implemented",
+                               .explain = "The method is none that an action could declare: CONNECT, or not registered "
+                                          "for HTTP (methods are written in capitals).",
+                               .remedy = "Use a registered method. One that is known, but that no action of the path "
+                                         "takes, is method_not_allowed."},
 
     /* --- who is calling --- */
     [REASON_NO_CREDENTIAL] =

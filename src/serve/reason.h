@@ -31,6 +31,7 @@ enum reason {
     /* the route */
     REASON_NO_ROUTE,
     REASON_METHOD_NOT_ALLOWED,
+    REASON_METHOD_UNKNOWN, /* not one that could be declared at all */
     /* who is calling */
     REASON_NO_CREDENTIAL, /* neither token nor key, either would do */
     REASON_APIKEY_MISSING,
