@@ -10,8 +10,11 @@
 #ifndef SALLYPORT_STORE_ENGINE_H
 #define SALLYPORT_STORE_ENGINE_H
 
+#include "base/buf.h"
 #include "base/rand.h"
 #include "store/store.h"
+
+#include <stdatomic.h>
 
 struct engine {
     const struct engine_ops *ops;
@@ -91,5 +94,39 @@ MUST_USE enum err engine_memory_open(size_t max_bytes, struct engine **out);
 /* The file `path` (made, 0600, if there is none) of the space `name`. ERR_IO, ERR_NO_MEMORY, ERR_UNSUPPORTED (a file of
  * another program, space or version); `why` (at least 160 bytes) says it in words. */
 MUST_USE enum err engine_sqlite_open(const char *path, const char *name, struct engine **out, char *why);
+
+/* --- whole files, on a thread of their own: beside the engine that serves the file, reading only --- */
+
+/* What a restore does to a copy before it is served: see keeper.h. */
+struct engine_restore {
+    const char *copy; /* a copy of the backup; becomes the restored file */
+    const char *now;  /* the file of today */
+    const char *name; /* of the space */
+    const str *prefixes;
+    uint32_t n_prefixes;
+    bool (*on_changed)(void *ctx, const struct store_entry *then, const struct store_entry *now, struct buf *value);
+    void *ctx;
+    const struct store_op *ops;
+    uint32_t n_ops;
+    int64_t now_s;
+    atomic_bool *stop;
+    /* what came of it */
+    uint64_t changed;
+    bool unsure;
+    struct store_position at;
+};
+
+/* The whole file, and what we hold to be true of it. ERR_MALFORMED (damaged), ERR_UNSUPPORTED (not ours, not this
+ * space), ERR_IO, ERR_NO_MEMORY, ERR_CLOSED (stopped); `why` (160 bytes) says it. */
+MUST_USE enum err engine_sqlite_check(const char *path, const char *name, atomic_bool *stop, struct store_position *at,
+                                      char *why);
+
+/* What was committed when it began, into the file `to` that must not exist: checked and on the disk. As above. */
+MUST_USE enum err engine_sqlite_backup(const char *path, const char *name, const char *to, atomic_bool *stop,
+                                       struct store_position *at, char *why);
+
+/* Gives the copy (checked before) a new epoch and everything it is to begin with; on the disk. As above; ERR_CONFLICT:
+ * an op had a condition that did not hold. */
+MUST_USE enum err engine_sqlite_restore(struct engine_restore *r, char *why);
 
 #endif

@@ -30,6 +30,7 @@ struct keeper_watch;
 #define KEEPER_WATCHERS_MAX 4096
 #define KEEPER_LEASE_MAX_MS (24u * 3600 * 1000)
 #define KEEPER_WHY          200
+#define KEEPER_COMPARE_MAX  16
 
 enum keeper_engine { KEEPER_MEMORY = 0, KEEPER_SQLITE };
 
@@ -104,6 +105,7 @@ struct keeper_space_status {
     uint64_t bytes;           /* of the file and its log, or of memory */
     uint64_t batches, ops, conflicts, commits, largest_commit, reads, swept, faults;
     uint32_t watchers, away;
+    char fault[160]; /* the last that the disk or memory refused, in words; "" nothing */
 };
 
 enum keeper_task_kind { KEEPER_STATUS = 0, KEEPER_CHECK, KEEPER_BACKUP, KEEPER_RESTORE };
@@ -141,8 +143,7 @@ struct keeper_task {
     bool unsure;              /* RESTORE: the space of today could not be read: every entry counted as changed */
     struct keeper_task *next; /* private */
     struct loop *loop;        /* private */
-    struct keeper *keeper;    /* private */
-    enum err swapped;         /* private */
+    uint64_t now_ms;          /* private */
 };
 
 /* ERR_MALFORMED (a space that is not served here, no dir), ERR_CLOSED. Tasks run one after another; STATUS does not
