@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "config/product.h"
+#include "config/stored.h"
 #include "roles/process.h"
 #include "serve/notify.h"
+#include "store/remote.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,19 +17,48 @@
 #define NEXT_PORTS     100
 #define LAME_DUCK_MS   250 /* readiness is down, but connections are still taken */
 #define SETTLE_TICK_MS 2
+#define STORED_MEM     (64u << 20) /* products of the store, while a snapshot is built */
 
 /* --- configuration in force --- */
 
-static enum err load(struct gateway *g, struct diags *d, struct snapshot **out)
+/* `c` as it is in force: with the products of the store. */
+static enum err build(struct gateway *g, const struct config *c, const struct snapshot *like, struct diags *d,
+                      struct snapshot **out)
+{
+    struct arena mem;
+    struct config whole;
+    const struct config_product *stored = NULL;
+    uint32_t n = 0, left_out = 0;
+    arena_init(&mem, NULL, 0, STORED_MEM);
+    /* one product's gateway knows no other: neither of the file nor of the store */
+    bool all = g->fed_by && !g->options.product;
+    enum err e = all ? gateway_feed_products(g->fed_by, &mem, &stored, &n) : ERR_OK;
+    if (e == ERR_OK) e = config_with_products(c, stored, n, &mem, &whole, &left_out);
+    if (e != ERR_OK)
+        d->lost = true;
+    else
+        e = snapshot_rebuild(&whole, like, g->generations + 1, d, out);
+    if (e == ERR_OK) g->generations++;
+    if (e == ERR_OK && left_out)
+        log_event(LOG_LEVEL_WARN,
+                  log_msg("products of the store are left out: the file has them, or there are too many"),
+                  log_u64("products", left_out));
+    arena_reset(&mem);
+    return e;
+}
+
+static enum err load(struct gateway *g, struct diags *d, struct config **config, struct snapshot **out)
 {
     const struct gateway_options *o = &g->options;
     struct config *c = NULL;
     enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
                            : config_load(o->config_path, &o->overrides, d, &c);
     if (e == ERR_OK && o->product) e = config_keep_product(c, str_of(o->product), d);
-    if (e == ERR_OK) e = snapshot_build(c, g->generations + 1, d, out);
-    if (e == ERR_OK) g->generations++;
-    config_free(&c);
+    if (e == ERR_OK) e = build(g, c, NULL, d, out);
+    if (e == ERR_OK)
+        *config = c;
+    else
+        config_free(&c);
     return e;
 }
 
@@ -65,6 +96,47 @@ static enum err feed_snapshot(struct gateway *g)
         if (one != ERR_OK && d) drop(d);
         if (one != ERR_OK) e = one;
     }
+    g->feed_gap = e != ERR_OK;
+    if (g->fed_by && e == ERR_OK) gateway_feed_snapshot_sent(g->fed_by);
+    return e;
+}
+
+void gateway_feed_again(struct gateway *g)
+{
+    (void)!feed_snapshot(g); /* or again, next time */
+}
+
+void gateway_feed_tables(struct gateway *g)
+{
+    g->feed.number++;
+    for (uint32_t w = 0; w < g->n_workers; w++) {
+        struct feed_record r = {.epoch = g->feed.epoch,
+                                .number = g->feed.number,
+                                .kind = FEED_TABLES,
+                                .generation = g->snap->generation};
+        if (worker_feed(g->workers[w], &r) != ERR_OK) g->feed_gap = true;
+    }
+}
+
+enum err gateway_rebuild(struct gateway *g)
+{
+    struct diags d;
+    struct snapshot *snap = NULL;
+    diags_init(&d, STR("(store)"));
+    enum err e = build(g, g->config, g->snap, &d, &snap);
+    if (e == ERR_OK) {
+        snapshot_unref(&g->snap);
+        g->snap = snap;
+        e = feed_snapshot(g);
+    } else {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        diags_print(&d, &text);
+        log_event(LOG_LEVEL_ERROR, log_msg("products of the store cannot be taken in"),
+                  log_str("mistakes", buf_str(&text)));
+        buf_free(&text);
+    }
+    diags_free(&d);
     return e;
 }
 
@@ -79,7 +151,9 @@ void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys)
                                 .index = issuer,
                                 .generation = g->snap->generation,
                                 .payload = one};
-        if (worker_feed(g->workers[w], &r) != ERR_OK) keyset_unref(&one);
+        if (worker_feed(g->workers[w], &r) == ERR_OK) continue;
+        keyset_unref(&one);
+        g->feed_gap = true;
     }
 }
 
@@ -98,6 +172,9 @@ static const char *needs_restart(const struct snapshot *a, const struct snapshot
     if (!same_listeners(a, b)) return "listen";
     if (!str_eq(a->data, b->data)) return "data";
     if (a->workers != b->workers) return "workers";
+    if (a->authentication.on != b->authentication.on) return "authentication";
+    if (a->fed != b->fed || a->engine != b->engine) return "store";
+    if (a->lease_ms != b->lease_ms) return "feed.lease";
     if (a->limits.head != b->limits.head) return "limits.head";
     if (a->limits.buffer != b->limits.buffer) return "limits.buffer";
     if (a->limits.connections != b->limits.connections) return "limits.connections";
@@ -106,9 +183,10 @@ static const char *needs_restart(const struct snapshot *a, const struct snapshot
 
 static enum err swap(struct gateway *g, struct diags *d)
 {
+    struct config *config = NULL;
     struct snapshot *snap = NULL;
     struct gateway_keys *keys = NULL;
-    enum err e = load(g, d, &snap);
+    enum err e = load(g, d, &config, &snap);
     const char *fixed = e == ERR_OK ? needs_restart(g->snap, snap) : NULL;
     if (fixed) {
         diag_add(d, DIAG_ERROR, "needs_restart", (struct config_pos){0}, 0,
@@ -119,17 +197,21 @@ static enum err swap(struct gateway *g, struct diags *d)
     if (e != ERR_OK) {
         g->reload_failures++;
         snapshot_unref(&snap);
+        config_free(&config);
         return e;
     }
     gateway_keys_free(&g->keys, g->n_keys);
     snapshot_unref(&g->snap);
+    config_free(&g->config);
     g->snap = snap;
+    g->config = config;
     g->keys = keys;
     g->n_keys = snap->n_issuers;
     g->loaded_ms = clock_wall_ms();
     log_set_level((enum log_level)snap->log_level);
     e = feed_snapshot(g);
     gateway_keys_start(g);
+    if (g->options.on_reload) g->options.on_reload(snap, g->options.ctx);
     return e;
 }
 
@@ -328,7 +410,7 @@ static enum err load_first(struct gateway *g)
 {
     struct diags d;
     diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
-    enum err e = load(g, &d, &g->snap);
+    enum err e = load(g, &d, &g->config, &g->snap);
     if (e == ERR_OK) e = gateway_keys_make(g, g->snap, &d, &g->keys);
     process_print_mistakes(&d);
     diags_free(&d);
@@ -352,6 +434,7 @@ static enum err start_workers(struct gateway *g)
         w->keys_wanted = gateway_keys_wanted;
         w->keys_wanted_ctx = g;
         w->on_drained = on_drained;
+        if (g->fed_by) w->on_applied = gateway_feed_applied;
     }
     for (uint32_t i = 0; i < snap->n_listeners; i++) {
         enum err e = listen_for_workers(g, &snap->listeners[i]);
@@ -360,6 +443,25 @@ static enum err start_workers(struct gateway *g)
     enum err e = feed_snapshot(g); /* the first letter in each box: before any connection is looked at */
     for (uint32_t w = 0; w < g->n_workers && e == ERR_OK; w++) e = worker_start(g->workers[w]);
     return e;
+}
+
+/* The store: of this process, or of a data role at its socket. */
+static enum err follow_store(struct gateway *g)
+{
+    struct store *store = NULL;
+    char address[160];
+    int n = snprintf(address, sizeof address, "unix:%.*s/data.sock", STR_ARG(g->snap->data));
+    if (!g->snap->fed) return ERR_OK;
+    enum err e = fed_new(&g->fed);
+    if (e != ERR_OK) return e;
+    if (g->options.store_new)
+        e = (store = g->options.store_new(g->options.ctx, g->loop)) ? ERR_OK : ERR_NO_MEMORY;
+    else
+        e = store_remote_new(g->loop, str_make(address, (size_t)n), STR("gateway"), &store);
+    if (e == ERR_LIMIT)
+        fprintf(stderr, "sallyport: cannot reach the store at %s: its path is too long: choose a shorter `data`\n",
+                address);
+    return e == ERR_OK ? gateway_feed_new(g, store, &g->fed_by) : e;
 }
 
 static enum err start(struct gateway *g)
@@ -376,8 +478,11 @@ static enum err start(struct gateway *g)
     struct log_options log = {.fd = 2, .level = (enum log_level)g->snap->log_level, .role = g->options.role};
     if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;
     gateway_control_init(g);
-    e = open_control(g);
+    if (g->options.on_loaded) e = g->options.on_loaded(g, g->snap, g->options.ctx);
+    if (e == ERR_OK) e = follow_store(g);
+    if (e == ERR_OK) e = open_control(g);
     if (e == ERR_OK) e = start_workers(g);
+    if (e == ERR_OK && g->fed_by) e = gateway_feed_start(g->fed_by);
     return e;
 }
 
@@ -390,13 +495,17 @@ static void stop(struct gateway *g)
     if (g->options.on_stop && g->loop) g->options.on_stop(g->options.ctx);
     gateway_keys_free(&g->keys, g->n_keys);
     control_server_free(&g->control);
+    gateway_feed_free(&g->fed_by);
+    if (g->options.on_unload) g->options.on_unload(g->options.ctx);
     for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
     free(g->workers);
+    fed_free(&g->fed);
     for (uint32_t i = 0; g->snap && i < g->n_addresses; i++) { /* those we opened: another's stays */
         if (g->snap->listeners[i].kind != ADDRESS_UNIX) continue;
         (void)unlink(((const struct sockaddr_un *)&g->snap->listeners[i].addr)->sun_path);
     }
     snapshot_unref(&g->snap);
+    config_free(&g->config);
     offload_free(&g->pool);
     watch_close(&g->signals);
     loop_free(&g->loop);

@@ -6,11 +6,16 @@
 #define SALLYPORT_ROLES_GATEWAY_H
 
 #include "config/config.h"
+#include "http/message.h"
 #include "net/loop.h"
 
 #include <stdio.h>
 
 struct gateway;
+struct snapshot;
+struct store;
+struct control_peer;
+struct control_reply;
 
 struct gateway_options {
     const char *config_path; /* the file; with `text` only its name for messages */
@@ -22,6 +27,20 @@ struct gateway_options {
     bool next_port;                                 /* a taken port is named and the next free one used */
     void (*on_ready)(struct gateway *g, void *ctx); /* everything listens */
     void (*on_stop)(void *ctx);                     /* the loop is about to go; may be NULL */
+    /* What else lives in this process; all may be NULL. on_loaded: the configuration is good, the data folder is there,
+     * nothing listens yet; it has said on stderr what keeps it from starting. on_reload: another one is in force.
+     * on_unload: the last call, no worker runs any more. */
+    enum err (*on_loaded)(struct gateway *g, struct snapshot *snap, void *ctx);
+    void (*on_reload)(struct snapshot *snap, void *ctx);
+    void (*on_unload)(void *ctx);
+    /* The client of the store for the gateway's own loop, which frees it; asked for when there is a store. NULL: that
+     * of the data role at its socket in the data folder. */
+    struct store *(*store_new)(void *ctx, struct loop *loop);
+    /* Further metrics, and what else the control socket serves (serve/control.h). */
+    void (*metrics)(void *ctx, struct buf *out);
+    bool (*extra)(void *ctx, const struct control_peer *peer, const struct request *request, str body,
+                  struct control_reply *reply);
+    void (*extra_cancel)(void *ctx, struct control_reply *reply, void *waiting);
     void *ctx;
 };
 

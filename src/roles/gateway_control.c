@@ -30,6 +30,11 @@ static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
     }
     str detail = missing.n ? arena_printf(mem, "no keys yet of issuer %.*s", STR_ARG(missing)) : STR("");
     out[n++] = (struct control_check){"issuer_keys", any, detail};
+    if (g->fed_by) {
+        struct gateway_feed_status s;
+        gateway_feed_status(g->fed_by, &s);
+        out[n++] = (struct control_check){"feed", s.in_force, str_of(s.why)};
+    }
     return n;
 }
 
@@ -95,6 +100,30 @@ static void render_issuers(struct gateway *g, struct buf *out)
     }
 }
 
+static void render_feed(const struct gateway *g, struct buf *out)
+{
+    struct gateway_feed_status s;
+    gateway_feed_status(g->fed_by, &s);
+    uint64_t age_s = s.age_ms == UINT64_MAX ? UINT64_MAX : s.age_ms / 1000;
+    metrics_family(out, "sallyport_feed_age_seconds", METRIC_GAUGE, "How long ago the store was last heard.");
+    if (age_s != UINT64_MAX) metrics_u64(out, "sallyport_feed_age_seconds", NULL, 0, age_s);
+    metrics_family(out, "sallyport_feed_number", METRIC_GAUGE,
+                   "The last change of the store that every worker has applied.");
+    metrics_u64(out, "sallyport_feed_number", NULL, 0, s.at.number);
+    metrics_family(out, "sallyport_feed_in_force", METRIC_GAUGE,
+                   "1 while what the store feeds is whole and its lease holds.");
+    metrics_u64(out, "sallyport_feed_in_force", NULL, 0, s.in_force);
+    metrics_family(out, "sallyport_feed_resyncs_total", METRIC_COUNTER, "How often everything came anew.");
+    metrics_u64(out, "sallyport_feed_resyncs_total", NULL, 0, s.resyncs);
+    metrics_family(out, "sallyport_feed_apikeys", METRIC_GAUGE, "API keys of the store.");
+    metrics_u64(out, "sallyport_feed_apikeys", NULL, 0, s.keys);
+    metrics_family(out, "sallyport_feed_revocations", METRIC_GAUGE, "Revocations in force.");
+    metrics_u64(out, "sallyport_feed_revocations", NULL, 0, s.revocations);
+    metrics_family(out, "sallyport_feed_bytes", METRIC_GAUGE,
+                   "Memory of API keys and revocations, once for all workers.");
+    metrics_u64(out, "sallyport_feed_bytes", NULL, 0, s.bytes);
+}
+
 static void metrics(void *ctx, struct buf *out)
 {
     struct gateway *g = ctx;
@@ -104,6 +133,8 @@ static void metrics(void *ctx, struct buf *out)
     counters_render(all, n, g->options.role, GATE, out);
     render_workers(g, out);
     render_issuers(g, out);
+    if (g->fed_by) render_feed(g, out);
+    if (g->options.metrics) g->options.metrics(g->options.ctx, out);
     struct metric_label version = {"version", STR(SALLYPORT_VERSION)};
     metrics_family(out, "sallyport_build_info", METRIC_GAUGE, "The version that runs.");
     metrics_u64(out, "sallyport_build_info", &version, 1, 1);
@@ -221,6 +252,19 @@ static void reload_cancel(void *ctx, struct control_reply *reply)
     if (g->reload_reply == reply) g->reload_reply = NULL;
 }
 
+static bool extra(void *ctx, const struct control_peer *peer, const struct request *q, str body,
+                  struct control_reply *reply)
+{
+    const struct gateway_options *o = &((const struct gateway *)ctx)->options;
+    return o->extra(o->ctx, peer, q, body, reply);
+}
+
+static void extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
+{
+    const struct gateway_options *o = &((const struct gateway *)ctx)->options;
+    o->extra_cancel(o->ctx, reply, waiting);
+}
+
 void gateway_control_init(struct gateway *g)
 {
     g->source = (struct control_source){.ctx = g,
@@ -232,4 +276,8 @@ void gateway_control_init(struct gateway *g)
                                         .facts = facts,
                                         .reload = reload,
                                         .reload_cancel = reload_cancel};
+    if (g->options.extra) {
+        g->source.extra = extra;
+        g->source.extra_cancel = extra_cancel;
+    }
 }

@@ -90,6 +90,19 @@ static void replace(struct gateway_keys *k, struct keyset *keys)
     gateway_feed_keys(k->gateway, k->index, keys);
 }
 
+void gateway_keys_fed(struct gateway *g, struct keyset *keys)
+{
+    for (uint32_t i = 0; i < g->n_keys; i++) {
+        struct keyset *one = NULL;
+        if (g->snap->issuers[i].source != KEY_SOURCE_FEED) continue;
+        if (keys)
+            one = keyset_ref(keys);
+        else if (keyset_from_jwks(STR("{\"keys\":[]}"), false, &one, NULL) != ERR_OK)
+            continue; /* no memory: the lease ends, for a record is missing */
+        replace(&g->keys[i], one);
+    }
+}
+
 static enum err take(void *user, str json, const char **why)
 {
     struct gateway_keys *k = user;
@@ -223,6 +236,8 @@ enum err gateway_keys_make(struct gateway *g, const struct snapshot *snap, struc
                          STR("use at least 32 random bytes for HS256"),
                          "issuer %.*s: its secret is too short for its algorithms", STR_ARG(s->name));
         }
+        struct keyset *fed = s->source == KEY_SOURCE_FEED && g->fed_by ? gateway_feed_keys_now(g->fed_by) : NULL;
+        if (fed) keys[i].keys = keyset_ref(fed);
         const struct gateway_keys *old = s->source == KEY_SOURCE_URL && g->snap ? same_source(g, s) : NULL;
         if (old && old->keys) keys[i].keys = keyset_ref(old->keys);
         if (one != ERR_OK) e = one;

@@ -1,4 +1,5 @@
-/* What the files of the gateway role share: gateway.c (life), gateway_keys.c (issuers' keys), gateway_control.c
+/* What the files of the gateway role share: gateway.c (life), gateway_keys.c (issuers' keys), gateway_feed.c (what the
+ * store feeds), gateway_control.c
  * (what the admin listener and the control socket tell). */
 #ifndef SALLYPORT_ROLES_GATEWAY_PRIVATE_H
 #define SALLYPORT_ROLES_GATEWAY_PRIVATE_H
@@ -11,6 +12,7 @@
 #include "net/socket.h"
 #include "proxy/worker.h"
 #include "roles/gateway.h"
+#include "roles/gateway_feed.h"
 #include "serve/control_listener.h"
 
 #define LISTENERS_MAX 16
@@ -30,7 +32,10 @@ struct gateway {
     struct loop *loop;
     struct offload *pool;
     struct fetch_env fetch;
-    struct fed *fed; /* what the store feeds; NULL: nothing */
+    struct config *config; /* what snap was built from, without the products of the store */
+    struct fed *fed;       /* what the store feeds; NULL: nothing */
+    struct gateway_feed *fed_by;
+    bool feed_gap; /* a record did not reach a worker: everything anew */
     struct snapshot *snap;
     struct gateway_keys *keys; /* by issuer of snap */
     uint32_t n_keys;
@@ -61,12 +66,20 @@ MUST_USE enum err gateway_keys_make(struct gateway *g, const struct snapshot *sn
 void gateway_keys_free(struct gateway_keys **k, uint32_t n);
 /* Starts the fetching of what comes by URL; called once the snapshot is the one in force. */
 void gateway_keys_start(struct gateway *g);
+/* The store has fed the public keys of the Authentication Service; NULL: there are none. Borrowed. */
+void gateway_keys_fed(struct gateway *g, struct keyset *keys);
 /* worker_keys_wanted */
 void gateway_keys_wanted(void *ctx, uint64_t generation, uint32_t issuer);
 
 /* --- gateway.c --- */
 /* One feed record to every worker; `fill` makes the payload for each. */
 void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys);
+/* The word that the tables have changed, to every worker. */
+void gateway_feed_tables(struct gateway *g);
+/* Everything to every worker, behind a gap. */
+void gateway_feed_again(struct gateway *g);
+/* A snapshot of the configuration in force with the products that the store has now. ERR_OK: on its way. */
+MUST_USE enum err gateway_rebuild(struct gateway *g);
 /* Loads the configuration anew and swaps it whole or not at all. ERR_OK: on its way to the workers. */
 MUST_USE enum err gateway_reload(struct gateway *g, struct diags *d);
 bool gateway_settled(const struct gateway *g);
