@@ -30,6 +30,7 @@ struct h1_client {
     str chunk;
     struct http_pending out;
     uint64_t idle_since_ms;
+    uint64_t asked_turn; /* of the loop */
     uint32_t uses;
     enum method method;
     uint8_t state, framing;
@@ -218,6 +219,7 @@ static void on_event(struct watch *w, uint32_t events)
     if (c->state == CONNECTING) {
         enum err e = net_connect_result(w->fd);
         if (e == ERR_OK && !(events & EPOLLOUT)) return;
+        if (e == ERR_OK && events & EPOLLIN) e = ERR_CLOSED; /* it ended, or speaks first: no HTTP server does */
         c->state = READY;
         if (e != ERR_OK) conn_close(c);
         c->on_connect(c, e, c->user);
@@ -228,6 +230,10 @@ static void on_event(struct watch *w, uint32_t events)
     if (c->state == IDLE && c->readable) {
         conn_close(c); /* ended, or said something unasked: nothing of it may reach the next request */
         c->env->on_idle_closed(c, c->pool);
+        return;
+    }
+    if (UNLIKELY(c->state == ASKING && c->readable && c->asked_turn == loop_turns(c->env->io->loop))) {
+        fail(c, CLIENT_FAILED_STALE); /* as above: this turn began, and so that was said, before we asked */
         return;
     }
     if (events & EPOLLOUT && pending_any(&c->out) && c->stream) {
@@ -317,6 +323,7 @@ enum err h1_client_start(struct h1_client *c, struct client_stream *s, const str
     c->method = r->method_id;
     c->sent_all = end;
     c->state = ASKING;
+    c->asked_turn = loop_turns(c->env->io->loop);
     c->scan = (struct h1_scan){0};
     c->want_in = c->want_out = c->any_byte = false;
     s->ops = &ops;

@@ -18,7 +18,7 @@ struct loop {
     bool stopped;
     bool timers_pending; /* at least one timer was ever set */
     void *owner;
-    uint64_t now_ns, now_ms, wall_ms;
+    uint64_t now_ns, now_ms, wall_ms, turns;
     uint64_t tick; /* every timer due at or before this tick has fired */
     struct timer *wheel[LEVELS][SLOTS];
     uint64_t filled[LEVELS]; /* bit i: wheel[level][i] is not empty */
@@ -82,6 +82,11 @@ uint64_t loop_now_ns(const struct loop *l)
 uint64_t loop_now_ms(const struct loop *l)
 {
     return l->now_ms;
+}
+
+uint64_t loop_turns(const struct loop *l)
+{
+    return l->turns;
 }
 
 uint64_t loop_wall_ms(const struct loop *l)
@@ -369,6 +374,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (l->tasks || l->held || atomic_load_explicit(&l->inbox, memory_order_relaxed)) wait = 0;
     l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS, wait);
     read_clocks(l);
+    l->turns++;
     deliver(l);
     for (int i = 0; i < l->n_events; i++) {
         struct watch *w = l->events[i].data.ptr;

@@ -53,6 +53,7 @@ void loop_turn(struct loop *l, int max_wait_ms);
 /* The clocks as they stood when this turn began. */
 uint64_t loop_now_ms(const struct loop *l);  /* monotonic */
 uint64_t loop_now_ns(const struct loop *l);  /* monotonic */
+uint64_t loop_turns(const struct loop *l);   /* how many there were: what an event tells was so when its turn began */
 uint64_t loop_wall_ms(const struct loop *l); /* Unix milliseconds */
 
 /* Watches w->fd, edge-triggered, until watch_close. ERR_IO. */

@@ -311,6 +311,54 @@ static void what_is_said_unasked_ends_an_idle_connection(void **state)
     close_all();
 }
 
+static void ask_by_mail(struct mail *m, void *owner)
+{
+    (void)m;
+    (void)owner;
+    assert_err(ask(STR("GET"), STR(""), true), ERR_OK);
+}
+
+static void what_was_said_before_the_request_is_no_answer_to_it(void **state)
+{
+    (void)state;
+    static const str answer = STR_INIT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhe");
+    for (int in_time = 0; in_time <= 1; in_time++) {
+        assert_true(open_all());
+        assert_err(connect_to(&address), ERR_OK);
+        take_server();
+        assert_err(ask(STR("GET"), STR(""), true), ERR_OK);
+        answer_in_pieces(answer, 0, false);
+        assert_non_null(idle);
+        /* letters are delivered before the events of their turn: the connection is taken while its event waits */
+        struct mail m = {.on_mail = ask_by_mail};
+        if (!in_time) assert_int_equal(send(server, answer.p, answer.n, MSG_NOSIGNAL), answer.n);
+        mail_post(loop, &m);
+        turns(1);
+        if (in_time) assert_int_equal(send(server, answer.p, answer.n, MSG_NOSIGNAL), answer.n);
+        turns(2);
+        assert_string_equal(told, in_time ? "r200 he." : "F2 ");
+        assert_int_equal(CLIENT_FAILED_STALE, 2);
+        assert_int_equal(idle != NULL, in_time);
+        close_all();
+    }
+}
+
+static void who_speaks_first_is_no_http_server(void **state)
+{
+    (void)state;
+    static const str answer = STR_INIT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhe");
+    assert_true(open_all());
+    enum err got = ERR_AGAIN;
+    struct h1_client *c;
+    assert_err(h1_client_open(&env, &address, NULL, on_connect, &got, &c), ERR_OK);
+    take_server();
+    assert_int_equal(send(server, answer.p, answer.n, MSG_NOSIGNAL), answer.n);
+    turns(2);
+    assert_err(got, ERR_CLOSED);
+    assert_null(conn);
+    close_all();
+}
+
 static void a_reused_connection_that_breaks_is_stale(void **state)
 {
     (void)state;
@@ -439,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(however_it_is_cut),
         cmocka_unit_test(what_is_said_unasked_ends_an_idle_connection),
+        cmocka_unit_test(what_was_said_before_the_request_is_no_answer_to_it),
+        cmocka_unit_test(who_speaks_first_is_no_http_server),
         cmocka_unit_test(a_reused_connection_that_breaks_is_stale),
         cmocka_unit_test(an_early_answer_leaves_no_connection_behind),
         cmocka_unit_test(chunks_share_the_turn),
