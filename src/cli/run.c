@@ -1,6 +1,6 @@
 /* `sallyport run` and `sallyport gateway`: the product in the foreground, from a configuration file. */
+#include "roles/run.h"
 #include "cli/cli.h"
-#include "roles/gateway.h"
 
 #define COMMON_OPTIONS                                                                                                 \
     {"config", "FILE", "the configuration (default: sallyport.yaml)"},                                                 \
@@ -9,7 +9,7 @@
         {"data", "DIR", "the data folder instead of `data`"}, {"workers", "N", "worker threads instead of `workers`"}, \
         {"next-port", NULL, "when a port is taken, say so and use the next free one"},
 
-static int start(const struct cli_args *args, const char *product)
+static int start(const struct cli_args *args, const char *product, int (*run_it)(const struct gateway_options *))
 {
     struct gateway_options o = {.role = "gateway", .config_path = cli_value(args, "config"), .product = product};
     const char *workers = cli_value(args, "workers");
@@ -22,17 +22,17 @@ static int start(const struct cli_args *args, const char *product)
                                             .data = cli_value(args, "data"),
                                             .workers = (uint32_t)n};
     o.next_port = cli_flag(args, "next-port");
-    return gateway_run(&o);
+    return run_it(&o);
 }
 
 static int run(const struct cli_args *args)
 {
-    return start(args, NULL);
+    return start(args, NULL, run_roles);
 }
 
 static int run_gateway(const struct cli_args *args)
 {
-    return start(args, cli_value(args, "product"));
+    return start(args, cli_value(args, "product"), gateway_run);
 }
 
 static const struct cli_option run_options[] = {COMMON_OPTIONS{NULL, NULL, NULL}};

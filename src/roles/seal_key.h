@@ -1,0 +1,15 @@
+/* The sealing key of a deployment: from where `seal` says, or from seal.key in the data folder, which is made when
+ * there is none. Reads files and may run a command: at a start, not while serving. */
+#ifndef SALLYPORT_ROLES_SEAL_KEY_H
+#define SALLYPORT_ROLES_SEAL_KEY_H
+
+#include "config/snapshot.h"
+#include "crypto/seal.h"
+
+#define SEAL_KEY_FILE "seal.key"
+
+/* Says on stderr what is wrong, as "sallyport: …". ERR_DENIED: too short, or a file that not only its owner may read;
+ * ERR_IO and those of secret_fetch. */
+MUST_USE enum err seal_key_load(const struct snapshot *snap, struct seal *out);
+
+#endif
