@@ -140,8 +140,12 @@ static enum err page_of_changes(struct keeper_watch *w, struct engine *e, bool *
     enum err err = e->ops->changes(e, w->at.number, on_change, &p);
     if (err == ERR_OK) err = p.err;
     if (err != ERR_OK) return err;
+    if (w->page.n) { /* what lies before the first of them is in force if all before it was confirmed */
+        uint64_t before = w->page.changes[0].at.number - 1;
+        if (w->confirmed >= w->delivered && before > w->confirmed) w->confirmed = before;
+        w->delivered = w->page.changes[w->page.n - 1].at.number;
+    }
     w->at.number = p.looked;
-    if (w->page.n) w->delivered = w->page.changes[w->page.n - 1].at.number;
     w->page.at = w->at;
     *more = p.full;
     return ERR_OK;
