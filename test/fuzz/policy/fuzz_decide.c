@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    uid_new(&mem, STR("Action"), STR("v")),
                                    uid_new(&mem, STR("G"), STR("g")),
                                    {0},
-                                   NULL};
+                                   NULL,
+                                   0};
         if (entities_load(&es, entities_json, NULL, &m) != ERR_OK || entities_finish(&es, &m) != ERR_OK) abort();
         if (context_from_json(context, NULL, &mem, &m, &q.context) != ERR_OK &&
             context_from_json(STR("{}"), NULL, &mem, &m, &q.context) != ERR_OK)

@@ -174,8 +174,11 @@ static void commands_are_run_without_a_shell(void **state)
     assert_err(run(&s, &why, "echo", "$HOME `id`; exit", NULL), ERR_OK);
     assert_str(secret_view(&s), STR("$HOME `id`; exit"));
     secret_free(&s);
-    assert_err(run(&s, &why, "/none/none", NULL, NULL), ERR_NOT_FOUND);
-    assert_err(run(&s, &why, "echo hunter2", NULL, NULL), ERR_NOT_FOUND);
+    /* valgrind forks where the C library counts on vfork, and then nobody learns why the exec failed */
+    const char *loaded = getenv("LD_PRELOAD");
+    enum err none = loaded && strstr(loaded, "vgpreload") ? ERR_IO : ERR_NOT_FOUND;
+    assert_err(run(&s, &why, "/none/none", NULL, NULL), none);
+    assert_err(run(&s, &why, "echo hunter2", NULL, NULL), none);
     assert_err(run(&s, &why, dir, NULL, NULL), ERR_IO);
 }
 
