@@ -22,6 +22,7 @@ struct session_end {
     struct store_job job;
     struct store_op ops[2];
     struct record_key keys[2];
+    str asked;
     struct buf value;
     char user[USER_SUBJECT_MAX];
 };
