@@ -91,8 +91,8 @@ static inline uint64_t engine_epoch_draw(void)
 /* An engine that forgets: at most max_bytes of entries and history. ERR_NO_MEMORY. */
 MUST_USE enum err engine_memory_open(size_t max_bytes, struct engine **out);
 
-/* The file `path` (made, 0600, if there is none) of the space `name`. ERR_IO, ERR_NO_MEMORY, ERR_UNSUPPORTED (a file of
- * another program, space or version); `why` (at least 160 bytes) says it in words. */
+/* The file `path` (made, 0600, if there is none) of the space `name`. ERR_IO, ERR_NO_MEMORY, ERR_MALFORMED (damaged),
+ * ERR_UNSUPPORTED (a file of another program, space or version); `why` (at least 160 bytes) says it in words. */
 MUST_USE enum err engine_sqlite_open(const char *path, const char *name, struct engine **out, char *why);
 
 /* --- whole files, on a thread of their own: beside the engine that serves the file, reading only --- */

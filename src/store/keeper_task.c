@@ -375,8 +375,9 @@ static void start_next(struct keeper *k)
             t->now_ms = loop_wall_ms(k->loop);
             k->helping.run = on_helper;
             k->helping.done = on_helped;
-            t->err = offload_submit(k->helper, k->loop, &k->helping);
-            if (t->err == ERR_OK) return;
+            enum err err = offload_submit(k->helper, k->loop, &k->helping);
+            if (err == ERR_OK) return; /* the helper's from here on */
+            t->err = err;
             k->running = NULL;
             freeze(k, t->spaces, false);
         }

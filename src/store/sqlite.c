@@ -22,8 +22,9 @@ static struct sqlite_engine *of(struct engine *e)
 enum err sqlite_refused(struct sqlite_engine *e, int code)
 {
     e->faults++;
+    e->code = code & 0xff;
     snprintf(e->why, sizeof e->why, "%s", e->db ? sqlite3_errmsg(e->db) : sqlite3_errstr(code));
-    return (code & 0xff) == SQLITE_NOMEM ? ERR_NO_MEMORY : ERR_IO;
+    return e->code == SQLITE_NOMEM ? ERR_NO_MEMORY : ERR_IO;
 }
 
 enum err sqlite_step_done(struct sqlite_engine *e, sqlite3_stmt *s)

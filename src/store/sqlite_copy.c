@@ -24,10 +24,9 @@ static int on_progress(void *ctx)
 
 static enum err fail(struct sqlite_engine *e, enum err err, char *why)
 {
-    int code = sqlite3_errcode(e->db);
     snprintf(why, sizeof e->why, "%s", e->why[0] ? e->why : err_name(err));
-    if (code == SQLITE_INTERRUPT) return ERR_CLOSED;
-    return err == ERR_IO && (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) ? ERR_MALFORMED : err;
+    if (e->code == SQLITE_INTERRUPT) return ERR_CLOSED;
+    return err == ERR_IO && (e->code == SQLITE_CORRUPT || e->code == SQLITE_NOTADB) ? ERR_MALFORMED : err;
 }
 
 static enum err open_it(const char *path, const char *name, enum sqlite_open how, atomic_bool *stop,

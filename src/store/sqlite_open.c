@@ -175,6 +175,7 @@ enum err sqlite_engine_open(const char *path, const char *name, enum sqlite_open
         return ERR_OK;
     }
     snprintf(why, sizeof e->why, "%s", e->why);
+    if (err == ERR_IO && (e->code == SQLITE_CORRUPT || e->code == SQLITE_NOTADB)) err = ERR_MALFORMED;
     sqlite_engine_close(e);
     return err;
 }

@@ -49,6 +49,7 @@ struct sqlite_engine {
     uint64_t floor;
     int log_frames; /* in the WAL, as of the last commit */
     uint64_t syncs, faults;
+    int code;       /* of the last refusal */
     bool unsure;    /* a commit failed in a way that a crash might still show; cleared by the next that succeeds */
     struct buf got; /* what `get` answered last */
     char why[160];
