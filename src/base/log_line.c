@@ -152,19 +152,10 @@ static size_t escape(char out[6], const char *p, size_t len, bool visible)
     return 6;
 }
 
-void log_line_json(struct log_line *l, str s, size_t max_out, bool visible)
+/* From the first character on that is not plain, or that may not have room. */
+static __attribute__((noinline)) void json_slow(struct log_line *l, str s, size_t room, bool visible)
 {
-    size_t room = l->cap - l->n;
-    if (room > max_out) room = max_out;
     char *to = l->p + l->n;
-    if (LIKELY(s.n <= room)) {
-        size_t done = copy_plain(to, s);
-        l->n += done;
-        if (LIKELY(done == s.n)) return;
-        to += done;
-        room -= done;
-        s = str_from(s, done);
-    }
     size_t used = 0;
     for (size_t i = 0; i < s.n;) {
         char e[6];
@@ -181,6 +172,18 @@ void log_line_json(struct log_line *l, str s, size_t max_out, bool visible)
         i += len ? len : 1;
     }
     l->n += used;
+}
+
+void log_line_json(struct log_line *l, str s, size_t max_out, bool visible)
+{
+    size_t room = l->cap - l->n, done = 0;
+    if (room > max_out) room = max_out;
+    if (LIKELY(s.n <= room)) {
+        done = copy_plain(l->p + l->n, s);
+        l->n += done;
+        if (LIKELY(done == s.n)) return;
+    }
+    json_slow(l, str_from(s, done), room - done, visible);
 }
 
 void log_line_word(struct log_line *l, str s, size_t max_out)
@@ -273,7 +276,7 @@ static size_t apikey_at(str s, size_t at)
 /* Where the next secret begins, from `from` on; s.n when there is none. */
 static size_t find_secret(str s, size_t from, size_t *len)
 {
-    for (size_t i = from; i + 16 <= s.n; i++) {
+    for (size_t i = from; i + LOG_SECRET_MIN <= s.n; i++) {
         if (s.p[i] != 'e' && s.p[i] != 's') continue;
         *len = s.p[i] == 'e' ? jws_at(s, i) : apikey_at(s, i);
         if (*len) return i;
@@ -290,9 +293,8 @@ static bool holds(str s, const char mark[3])
     return false;
 }
 
-str log_redact(str s, char *room, size_t cap)
+static __attribute__((noinline)) str redact_slow(str s, char *room, size_t cap)
 {
-    if (LIKELY(s.n < 16 || (!holds(s, "eyJ") && !holds(s, "sp_")))) return s;
     size_t len = 0, at = find_secret(s, 0, &len);
     if (at == s.n) return s;
     struct log_line out = {.p = room, .cap = cap};
@@ -305,4 +307,15 @@ str log_redact(str s, char *room, size_t cap)
     }
     if (!out.cut) log_line_raw(&out, str_first(str_from(s, from), cap - out.n));
     return str_make(room, out.n);
+}
+
+bool log_may_hold_secret(str s)
+{
+    return holds(s, "eyJ") || holds(s, "sp_");
+}
+
+str log_redact(str s, char *room, size_t cap)
+{
+    if (LIKELY(s.n < LOG_SECRET_MIN || !log_may_hold_secret(s))) return s;
+    return redact_slow(s, room, cap);
 }

@@ -133,6 +133,40 @@ enum field_id field_intern_folded(const char fold[FIELD_FOLD], size_t n)
     return n > 2 && fold[0] == 'x' && fold[1] == '-' ? intern_prefix(fold, n) : FIELD_OTHER;
 }
 
+#if defined(__SSE2__)
+/* Which of sixteen bytes of a line, folded, are equal to those of a name. A control is no match even where setting the
+ * bit of lower case makes it look like one (CR and '-'). */
+static inline unsigned same_16(__m128i v, const char *folded, unsigned *under)
+{
+    const __m128i line = _mm_cmpeq_epi8(v, _mm_set1_epi8('_'));
+    const __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
+    const __m128i fold = _mm_or_si128(_mm_andnot_si128(line, lower), _mm_and_si128(line, _mm_set1_epi8('-')));
+    const __m128i control = _mm_cmplt_epi8(v, _mm_set1_epi8(0x21)); /* as signed numbers: and what is above 0x7f */
+    *under = (unsigned)_mm_movemask_epi8(line);
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(control, _mm_cmpeq_epi8(fold, scan_load(folded))));
+}
+
+enum field_id field_intern_line(const char *p, size_t *n, bool *twin)
+{
+    const __m128i colon = _mm_set1_epi8(':'), a = scan_load(p), b = scan_load(p + 16);
+    unsigned under, under_b = 0;
+    unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, colon));
+    if (!ends) ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(b, colon)) << 16;
+    if (!ends) return FIELD_OTHER;
+    unsigned k = (unsigned)__builtin_ctz(ends);
+    if (k < 2) return FIELD_OTHER;
+    unsigned slot = SLOT(k, (unsigned char)p[0] | 0x20, (unsigned char)p[k - 2] | 0x20, (unsigned char)p[k - 1] | 0x20);
+    unsigned which = slots[slot];
+    if (!which || known[which - 1].n != k) return FIELD_OTHER;
+    unsigned same = same_16(a, known[which - 1].folded, &under), whole = (UINT32_C(1) << k) - 1;
+    if (k > 16) same = (same & 0xffff) | same_16(b, known[which - 1].folded + 16, &under_b) << 16;
+    if ((same & whole) != whole) return FIELD_OTHER;
+    *n = k;
+    *twin = ((under | under_b << 16) & whole) != 0;
+    return (enum field_id)known[which - 1].id;
+}
+#endif
+
 enum field_id field_intern(str name, bool *twin)
 {
     char fold[FIELD_FOLD];

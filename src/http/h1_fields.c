@@ -161,26 +161,40 @@ static inline const char *skip_blanks(const char *p, const char *end)
     return p;
 }
 
-static inline enum err field_line(struct h1_cursor *c, struct field *out, enum http_fault *fault)
+/* The name at p up to its colon. */
+static inline enum err name_read(const char *p, const char *end, size_t *n, enum field_id *id, bool *twin,
+                                 enum http_fault *fault)
 {
     char fold[FIELD_FOLD];
     bool under;
+    if (LIKELY(end - p >= 2 * 16)) {
+        *id = field_intern_line(p, n, twin);
+        if (*id != FIELD_OTHER) return ERR_OK;
+    }
+    *n = scan_name(p, (size_t)(end - p), fold, &under);
+    if (UNLIKELY(p + *n == end)) return ERR_AGAIN;
+    if (UNLIKELY(*n == 0 || p[*n] != ':'))
+        return h1_refuse(p[*n] == '\n' ? HTTP_FAULT_LINE_END : HTTP_FAULT_FIELD_NAME, fault);
+    *id = field_intern_folded(fold, *n);
+    *twin = under && *id != FIELD_OTHER;
+    return ERR_OK;
+}
+
+static inline enum err field_line(struct h1_cursor *c, struct field *out, enum http_fault *fault)
+{
     const char *p = c->p;
-    size_t n = scan_name(p, (size_t)(c->end - p), fold, &under);
-    if (UNLIKELY(p + n == c->end)) return ERR_AGAIN;
-    if (UNLIKELY(n == 0 || p[n] != ':'))
-        return h1_refuse(p[n] == '\n' ? HTTP_FAULT_LINE_END : HTTP_FAULT_FIELD_NAME, fault);
-    enum field_id id = field_intern_folded(fold, n);
+    enum field_id id;
+    bool twin;
+    size_t n;
+    enum err e = name_read(p, c->end, &n, &id, &twin, fault);
+    if (UNLIKELY(e != ERR_OK)) return e;
 
     const char *value = skip_blanks(p + n + 1, c->end);
     const char *stop = value + scan_value(value, (size_t)(c->end - value));
-    enum err e = h1_line_end(c, stop, HTTP_FAULT_FIELD_VALUE, fault);
+    e = h1_line_end(c, stop, HTTP_FAULT_FIELD_VALUE, fault);
     if (UNLIKELY(e != ERR_OK)) return e;
     while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) stop--;
-    *out = (struct field){.name = {p, n},
-                          .value = {value, (size_t)(stop - value)},
-                          .id = (uint16_t)id,
-                          .twin = under && id != FIELD_OTHER};
+    *out = (struct field){.name = {p, n}, .value = {value, (size_t)(stop - value)}, .id = (uint16_t)id, .twin = twin};
     return ERR_OK;
 }
 

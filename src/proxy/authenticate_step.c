@@ -215,7 +215,7 @@ static enum step choose_product(struct exchange *x, const struct snapshot_produc
         x->product = by_key;
         return UNLIKELY(product_revoked(x)) ? refuse(x, REASON_TOKEN_REVOKED, "product") : STEP_NEXT;
     }
-    x->product = who->product.n ? snapshot_product(snap, who->product) : NULL;
+    x->product = who->known_product;
     if (!x->product) return refuse(x, REASON_TOKEN_PRODUCT, NULL);
     if (x->product->auth == PRODUCT_APIKEY) {
         x->product = NULL;

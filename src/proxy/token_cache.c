@@ -188,6 +188,7 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
     e->caller.n_grantors = find_grantors(snap, claims, g);
     put_marks(e, claims, snap);
     e->caller.product = put_copy(&l, claims->product);
+    e->caller.known_product = claims->product.n ? snapshot_product(snap, claims->product) : NULL;
     e->caller.user_id = put_principal(&l, prefix, claims->sub);
     e->caller.client = put_value(&l, claims->client);
     e->caller.roles = put_list(&l, claims->roles, claims->n_roles);

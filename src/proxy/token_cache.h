@@ -14,12 +14,13 @@
 
 /* Who is calling, as the token said, ready to be written into headers. Lives as long as its entry. */
 struct caller {
-    str user_id;     /* encoded, with its issuer's prefix */
-    str roles;       /* encoded list */
-    str permissions; /* encoded list */
-    str client;      /* encoded; may be empty */
-    str product;     /* as named by the token; may be empty */
-    uint32_t issuer; /* index in the snapshot */
+    str user_id;                                  /* encoded, with its issuer's prefix */
+    str roles;                                    /* encoded list */
+    str permissions;                              /* encoded list */
+    str client;                                   /* encoded; may be empty */
+    str product;                                  /* as named by the token; may be empty */
+    const struct snapshot_product *known_product; /* of that name, in the snapshot of the entry; may be NULL */
+    uint32_t issuer;                              /* index in the snapshot */
     uint32_t n_grantors;
     const uint16_t *grantors; /* of the roles and permissions that grant something */
     int64_t exp_s;

@@ -34,8 +34,6 @@ static size_t whole_characters(str s, size_t n)
 
 static void put_text(struct decision_record *r, enum decision_text which, str s)
 {
-    char room[512];
-    if (texts[which].from_outside) s = log_redact(str_first(s, sizeof room), room, sizeof room);
     size_t left = sizeof r->text - r->text_n, n = s.n;
     if (n > texts[which].max) n = texts[which].max;
     if (n > left) n = left;
@@ -46,6 +44,13 @@ static void put_text(struct decision_record *r, enum decision_text which, str s)
     (void)str_put(r->text + r->text_n, str_make(s.p, n));
     r->len[which] = (uint8_t)n;
     r->text_n = (uint16_t)(r->text_n + n);
+}
+
+/* Apart, so that only a text that needs it pays for the room. */
+static __attribute__((noinline)) void put_redacted(struct decision_record *r, enum decision_text which, str s)
+{
+    char room[512];
+    put_text(r, which, log_redact(str_first(s, sizeof room), room, sizeof room));
 }
 
 void decision_record_make(struct decision_record *r, const struct outcome *o)
@@ -74,8 +79,13 @@ void decision_record_make(struct decision_record *r, const struct outcome *o)
         [DECISION_PATH] = o->path,
         [DECISION_ROLES] = o->roles,
     };
-    for (unsigned i = 0; i < DECISION_TEXTS; i++)
-        if (in[i].n) put_text(r, (enum decision_text)i, in[i]);
+    for (unsigned i = 0; i < DECISION_TEXTS; i++) {
+        if (!in[i].n) continue;
+        if (texts[i].from_outside && in[i].n >= LOG_SECRET_MIN && log_may_hold_secret(in[i]))
+            put_redacted(r, (enum decision_text)i, in[i]);
+        else
+            put_text(r, (enum decision_text)i, in[i]);
+    }
 }
 
 str decision_record_text(const struct decision_record *r, enum decision_text which)
