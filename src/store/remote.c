@@ -41,7 +41,7 @@ struct remote_watch {
     struct remote *remote;
     struct store_watch *watch;
     uint32_t id;      /* of this connection; 0: the server was not told yet */
-    bool resyncing;   /* between RESYNC_BEGIN and RESYNC_END: to go on is to begin again */
+    bool resyncing;   /* between RESYNC_BEGIN and RESYNC_END */
     uint64_t told_ms; /* when it was: no beat is older */
     struct store_position confirmed;
 };
@@ -303,7 +303,7 @@ static void tell_watch(struct remote *r, struct remote_watch *w)
                                         .prefix = s->prefix,
                                         .name = s->name,
                                         .lease_ms = s->lease_ms,
-                                        .from = w->resyncing ? (struct store_position){0} : s->seen,
+                                        .from = s->seen,
                                         .confirmed = w->confirmed});
     beat(r, w);
 }
@@ -334,6 +334,7 @@ static enum err watch_start(struct store *s, struct store_watch *watch)
     if (!w) return ERR_NO_MEMORY;
     w->remote = r;
     w->watch = watch;
+    w->confirmed = watch->from;
     w->next = r->watches;
     r->watches = w;
     r->n_watches++;
@@ -394,7 +395,10 @@ static enum err on_watching(struct remote *r, const struct wire_frame *f)
 static void deliver(struct remote_watch *w, const struct store_change *c)
 {
     struct store_watch *s = w->watch;
-    if (c->kind == STORE_RESYNC_BEGIN) w->resyncing = true;
+    if (c->kind == STORE_RESYNC_BEGIN) {
+        w->resyncing = true;
+        s->seen = (struct store_position){0};
+    }
     if (c->kind == STORE_RESYNC_END) w->resyncing = false;
     if (!w->resyncing) s->seen = c->at;
     s->on_change(s, c);

@@ -297,7 +297,10 @@ void wire_put_request(struct buf *out, uint32_t id, const struct store_job *job)
         put(out, job->n_ops, 2);
         for (uint32_t i = 0; i < job->n_ops; i++) put_op(out, &job->ops[i]);
         break;
-    case STORE_WATCHERS: break;
+    case STORE_WATCHERS:
+        put(out, job->limit, 4);
+        put_short(out, job->from);
+        break;
     }
     frame_end(out, at);
 }
@@ -343,7 +346,11 @@ enum err wire_request(str body, struct arena *mem, struct store_job *out)
         e = ended(&c);
         break;
     case STORE_BATCH: e = take_ops(&c, mem, &job); break;
-    case STORE_WATCHERS: e = ended(&c); break;
+    case STORE_WATCHERS:
+        job.limit = (uint32_t)take_max(&c, 4, STORE_RANGE_MAX);
+        job.from = take_short(&c, RANGE_KEY);
+        e = ended(&c);
+        break;
     }
     if (e == ERR_OK) *out = job;
     return e;

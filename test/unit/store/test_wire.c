@@ -48,6 +48,7 @@ static const struct store_job questions[] = {
     {.kind = STORE_RANGE, .space = STORE_CONTROL, .reverse = true},
     {.kind = STORE_BATCH, .space = STORE_AUDIT, .ops = ops, .n_ops = ARRAY_LEN(ops)},
     {.kind = STORE_WATCHERS, .space = STORE_CONTROL},
+    {.kind = STORE_WATCHERS, .space = STORE_CONTROL, .from = STR_INIT("gateway/"), .limit = 1000},
 };
 
 static void assert_same_question(const struct store_job *got, const struct store_job *want)
