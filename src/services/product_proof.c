@@ -156,6 +156,8 @@ static void prove(struct flow *f, const struct store_entry *entry)
     enum err e = product_secret_read(entry->value, &f->call->mem, &secret);
     if (e != ERR_OK)
         flow_refuse(f, REASON_INTERNAL, 0, STR_NONE);
+    else if (secret.disabled.n) /* until an administrator confirms it */
+        refuse(f, REASON_PRODUCT_PROOF_WRONG, "secret_disabled");
     else if (f->product.proof == PROOF_BASIC)
         prove_basic(f, &secret);
     else

@@ -107,10 +107,11 @@ str product_secret_key(struct record_key *k, str name)
 enum err product_secret_put(struct buf *out, const struct product_secret_record *s)
 {
     size_t start = out->n;
-    if (!s->mac_key.n) return ERR_MALFORMED;
+    if (!s->mac_key.n || !record_text_ok(s->disabled)) return ERR_MALFORMED;
     record_begin(out);
     record_put_digest(out, "sha256", s->sha256);
     record_put_str(out, "mac_key", s->mac_key);
+    record_put_str(out, "disabled", s->disabled);
     record_put_u64(out, "created_ms", s->created_ms);
     return record_end(out, start);
 }
@@ -124,6 +125,7 @@ enum err product_secret_read(str value, struct arena *mem, struct product_secret
     record_digest(&r, "sha256", s.sha256);
     s.mac_key = record_str(&r, "mac_key");
     s.created_ms = record_u64(&r, "created_ms");
+    s.disabled = record_str_if(&r, "disabled");
     if (r.err == ERR_OK) *out = s;
     return r.err;
 }

@@ -42,6 +42,7 @@ struct product_secret_record {
     unsigned char sha256[SHA256_LEN]; /* of the text, for Basic */
     str mac_key; /* the text, sealed under "control/secret/<name>": its bytes are the key of HMAC-SHA256 signatures */
     uint64_t created_ms;
+    str disabled; /* why it proves nothing; empty: it is not */
 };
 str product_secret_key(struct record_key *k, str name);
 MUST_USE enum err product_secret_put(struct buf *out, const struct product_secret_record *s);
