@@ -1,5 +1,7 @@
 #include "roles/run.h"
 
+#include "base/log.h"
+#include "roles/authentication.h"
 #include "roles/data.h"
 #include "roles/seal_key.h"
 #include "store/local.h"
@@ -11,6 +13,7 @@ struct run {
     char data[4096];
     struct seal seal;
     struct data_role *store;
+    struct authentication_role *authentication;
 };
 
 static struct store *store_new(void *ctx, struct loop *loop)
@@ -29,6 +32,17 @@ static enum err start_store(struct run *r, const struct snapshot *snap)
     return e;
 }
 
+static enum err start_authentication(struct run *r, struct snapshot *snap)
+{
+    if (!snap->authentication.on) return ERR_OK;
+    struct authentication_role_options o = {.snapshot = snap, .seal = &r->seal, .store_new = store_new, .ctx = r};
+    enum err e = authentication_role_start(&o, &r->authentication);
+    if (e != ERR_OK)
+        fprintf(stderr, "sallyport: %s/" AUTHENTICATION_SOCKET ": %s\n", r->data,
+                e == ERR_CONFLICT ? "another process answers there" : err_name(e));
+    return e;
+}
+
 static enum err on_loaded(struct gateway *g, struct snapshot *snap, void *ctx)
 {
     struct run *r = ctx;
@@ -38,14 +52,23 @@ static enum err on_loaded(struct gateway *g, struct snapshot *snap, void *ctx)
     memcpy(r->data, snap->data.p, snap->data.n);
     enum err e = seal_key_load(snap, &r->seal);
     if (e == ERR_OK) e = start_store(r, snap);
+    if (e == ERR_OK) e = start_authentication(r, snap);
     return e;
 }
 
 static void on_unload(void *ctx)
 {
     struct run *r = ctx;
+    authentication_role_stop(&r->authentication);
     data_role_stop(&r->store);
     seal_wipe(&r->seal);
+}
+
+static void on_reload(struct snapshot *snap, void *ctx)
+{
+    struct run *r = ctx;
+    if (r->authentication && snap->authentication.on && authentication_role_reload(r->authentication, snap) != ERR_OK)
+        log_event(LOG_LEVEL_ERROR, log_msg("the Authentication Service did not hear of the new configuration"));
 }
 
 static void on_ready(struct gateway *g, void *ctx)
@@ -64,6 +87,7 @@ static void metrics(void *ctx, struct buf *out)
 {
     struct run *r = ctx;
     if (r->store) data_role_metrics(r->store, out);
+    if (r->authentication) authentication_role_metrics(r->authentication, out);
 }
 
 int run_roles(const struct gateway_options *options)
@@ -76,6 +100,7 @@ int run_roles(const struct gateway_options *options)
     o.on_stop = on_stop;
     o.on_loaded = on_loaded;
     o.on_unload = on_unload;
+    o.on_reload = on_reload;
     o.store_new = store_new;
     o.metrics = metrics;
     o.ctx = r;
