@@ -171,14 +171,17 @@ enum err process_reload(struct process *p, struct diags *d)
 
 static void begin_drain(struct process *p)
 {
-    if (p->draining || !p->role->drain) { /* asked twice: at once */
+    if (p->draining) { /* asked twice: at once */
         process_end(p);
         return;
     }
     p->draining = true;
     notify_stopping();
-    log_event(LOG_LEVEL_INFO, log_msg("draining"));
-    p->role->drain(p, p->ctx);
+    log_event(LOG_LEVEL_INFO, log_msg(p->role->drain ? "draining" : "ending"));
+    if (p->role->drain)
+        p->role->drain(p, p->ctx);
+    else
+        process_end(p);
 }
 
 static void on_signal(struct watch *w, uint32_t events)
