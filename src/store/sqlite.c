@@ -161,7 +161,10 @@ static void rollback(struct sqlite_engine *e, uint64_t number)
 static bool take_its_place(struct sqlite_engine *e)
 {
     bool ok = run(e, SQL_BEGIN) == ERR_OK && run(e, SQL_MARK) == ERR_OK && run(e, SQL_COMMIT) == ERR_OK;
-    if (!ok) rollback(e, e->at.number);
+    if (ok)
+        e->unsure = false;
+    else
+        rollback(e, e->at.number);
     return ok;
 }
 
@@ -174,9 +177,11 @@ static enum err commit(struct sqlite_engine *e, uint64_t before)
         if (e->at.number != before) e->unsure = false;
         return ERR_OK;
     }
+    bool full = e->code == SQLITE_FULL; /* the frame that would commit it is the last, and was not written whole */
     rollback(e, before);
-    e->unsure = !take_its_place(e);
-    return e->unsure ? ERR_TIMEOUT : err;
+    if (full || take_its_place(e)) return err;
+    e->unsure = true;
+    return ERR_TIMEOUT;
 }
 
 static enum err transaction(struct sqlite_engine *e, struct engine_batch *first, int64_t now_s)
@@ -346,7 +351,7 @@ static enum err sqlite_sweep(struct engine *engine, int64_t now_s, uint32_t most
 static void sqlite_tidy(struct engine *engine)
 {
     struct sqlite_engine *e = of(engine);
-    if (e->log_frames >= CHECKPOINT_FRAMES) checkpoint(e);
+    if (e->log_frames >= e->checkpoint_frames) checkpoint(e);
 }
 
 static enum err sqlite_lease_put(struct engine *engine, str name, uint32_t lease_ms)

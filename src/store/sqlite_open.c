@@ -159,6 +159,7 @@ enum err sqlite_engine_open(const char *path, const char *name, enum sqlite_open
     struct sqlite_engine *e = calloc(1, sizeof *e);
     if (!e) return ERR_NO_MEMORY;
     e->engine.ops = &sqlite_engine_ops;
+    e->checkpoint_frames = CHECKPOINT_FRAMES;
     buf_init(&e->got, STORE_KEY_MAX + STORE_VALUE_MAX);
     enum err err = ERR_OK;
     if (how == OPEN_SERVE && !make_private(path)) {

@@ -47,7 +47,8 @@ struct sqlite_engine {
     sqlite3_stmt *statements[SQL_STATEMENTS];
     struct store_position at;
     uint64_t floor;
-    int log_frames; /* in the WAL, as of the last commit */
+    int log_frames;        /* in the WAL, as of the last commit */
+    int checkpoint_frames; /* from how many on it is emptied */
     uint64_t syncs, faults;
     int code;       /* of the last refusal */
     bool unsure;    /* a commit failed in a way that a crash might still show; cleared by the next that succeeds */
