@@ -60,6 +60,7 @@ static void *serve(void *arg)
     sem_post(&r->started); /* of a start that failed nothing is touched behind it but by the join */
     if (good) {
         loop_run(r->loop);
+        loop_on_turn_end(r->loop, NULL); /* it asks a service that is on its way out */
         authentication_free(&r->service);
     }
     if (r->log) log_detach();

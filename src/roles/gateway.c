@@ -127,6 +127,7 @@ enum err gateway_rebuild(struct gateway *g)
     if (e == ERR_OK) {
         snapshot_unref(&g->snap);
         g->snap = snap;
+        if (g->options.on_snapshot) g->options.on_snapshot(snap, g->options.ctx);
         e = feed_snapshot(g);
     } else {
         struct buf text;
@@ -209,9 +210,9 @@ static enum err swap(struct gateway *g, struct diags *d)
     g->n_keys = snap->n_issuers;
     g->loaded_ms = clock_wall_ms();
     log_set_level((enum log_level)snap->log_level);
+    if (g->options.on_snapshot) g->options.on_snapshot(snap, g->options.ctx);
     e = feed_snapshot(g);
     gateway_keys_start(g);
-    if (g->options.on_reload) g->options.on_reload(snap, g->options.ctx);
     return e;
 }
 

@@ -28,10 +28,10 @@ struct gateway_options {
     void (*on_ready)(struct gateway *g, void *ctx); /* everything listens */
     void (*on_stop)(void *ctx);                     /* the loop is about to go; may be NULL */
     /* What else lives in this process; all may be NULL. on_loaded: the configuration is good, the data folder is there,
-     * nothing listens yet; it has said on stderr what keeps it from starting. on_reload: another one is in force.
-     * on_unload: the last call, no worker runs any more. */
+     * nothing listens yet; it has said on stderr what keeps it from starting. on_snapshot: another one is in force, and
+     * the one before may go. on_unload: the last call, no worker runs any more. */
     enum err (*on_loaded)(struct gateway *g, struct snapshot *snap, void *ctx);
-    void (*on_reload)(struct snapshot *snap, void *ctx);
+    void (*on_snapshot)(struct snapshot *snap, void *ctx);
     void (*on_unload)(void *ctx);
     /* The client of the store for the gateway's own loop, which frees it; asked for when there is a store. NULL: that
      * of the data role at its socket in the data folder. */
