@@ -89,7 +89,7 @@ static enum err enqueue(struct audit *a, const struct audit_record *r, bool may_
         return ERR_LIMIT;
     }
     if (may_fold && audit_fold_kind(r->event) &&
-        audit_fold_hold(&a->fold, r->event, str_make(a->queue.p + body, same))) {
+        audit_fold_hold(&a->fold, r->event, str_make(a->queue.p + body, same), r->count ? r->count : 1)) {
         a->queue.n = begin;
         return ERR_OK;
     }

@@ -27,17 +27,17 @@ static uint64_t hash_of(uint64_t seed, str s)
     return h;
 }
 
-bool audit_fold_hold(struct audit_fold *f, enum audit_kind kind, str same)
+bool audit_fold_hold(struct audit_fold *f, enum audit_kind kind, str same, uint64_t count)
 {
     uint64_t hash = hash_of(f->seed, same);
     for (uint32_t i = 0; i < f->n; i++) {
         if (f->slots[i].hash != hash || !str_eq(str_make(f->slots[i].same, f->slots[i].same_n), same)) continue;
-        f->slots[i].count++;
+        f->slots[i].count += count;
         return true;
     }
     f->open = true;
     if (f->n == FOLD_SLOTS) {
-        f->more[kind]++;
+        f->more[kind] += count;
         return true;
     }
     /* One that is too long to be known again uses its slot up all the same: the number of records stays bounded. */

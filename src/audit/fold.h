@@ -23,8 +23,9 @@ struct audit_fold {
 void audit_fold_init(struct audit_fold *f);
 /* Whether records of this kind may be held back at all. */
 bool audit_fold_kind(enum audit_kind k);
-/* True: it is counted and must not be written. False: it is the first of its like in this window. */
-bool audit_fold_hold(struct audit_fold *f, enum audit_kind kind, str same);
+/* count: for how many it stands. True: it is counted and must not be written. False: it is the first of its like in
+ * this window. */
+bool audit_fold_hold(struct audit_fold *f, enum audit_kind kind, str same, uint64_t count);
 /* The window is over: calls `put` with the body of each record to be written, then begins anew. */
 void audit_fold_end(struct audit_fold *f, void (*put)(void *ctx, str body), void *ctx);
 

@@ -173,9 +173,9 @@ static void status(void *ctx, struct arena *mem, struct control_status *out)
     out->listeners = text;
 }
 
-static size_t rings(void *ctx, const struct decision_ring **out)
+size_t gateway_rings(void *gateway, const struct decision_ring **out)
 {
-    const struct gateway *g = ctx;
+    const struct gateway *g = gateway;
     size_t n = 0;
     for (; n < g->n_workers && n < CONTROL_RINGS_MAX; n++) out[n] = g->workers[n]->ring;
     return n;
@@ -272,7 +272,7 @@ void gateway_control_init(struct gateway *g)
                                         .checks = checks,
                                         .metrics = metrics,
                                         .status = status,
-                                        .rings = rings,
+                                        .rings = gateway_rings,
                                         .facts = facts,
                                         .reload = reload,
                                         .reload_cancel = reload_cancel};

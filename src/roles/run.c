@@ -4,6 +4,7 @@
 #include "net/offload.h"
 #include "roles/authentication.h"
 #include "roles/data.h"
+#include "roles/refusals.h"
 #include "roles/seal_key.h"
 #include "services/admin.h"
 #include "store/local.h"
@@ -25,6 +26,7 @@ struct run {
     struct offload *pool;
     struct store *admin_store;
     struct admin *admin;
+    struct refusals *refusals;
 };
 
 /* A client of the store for whoever lives in this process; any thread. */
@@ -142,6 +144,8 @@ static void on_snapshot(struct snapshot *snap, void *ctx)
 static void on_ready(struct gateway *g, void *ctx)
 {
     struct run *r = ctx;
+    if (r->audit && refusals_new(gateway_loop(g), r->audit, gateway_rings, g, &r->refusals) != ERR_OK)
+        log_event(LOG_LEVEL_ERROR, log_msg("refusals are not recorded: no memory"));
     if (r->caller.on_ready) r->caller.on_ready(g, r->caller.ctx);
 }
 

@@ -31,9 +31,10 @@ struct admin_options {
     struct store *store; /* of that loop, spaces identity, authentication, control; outlives it; NULL: there is none */
     struct keeper *keeper;   /* NULL: the data is kept by another process, which is told to whoever asks for /v1/data */
     const struct seal *seal; /* NULL: no secret of a product can be made here */
-    struct audit *audit;     /* NULL: nothing can be changed */
-    struct offload *pool;    /* password hashes, reading of the audit record */
-    const char *data;        /* path of the data folder: /v1/audit reads <data>/audit */
+    const struct seal *record_seal; /* whose key signs the audit record's seals; NULL: `seal` */
+    struct audit *audit;            /* NULL: nothing can be changed */
+    struct offload *pool;           /* password hashes, reading of the audit record */
+    const char *data;               /* path of the data folder: /v1/audit reads <data>/audit */
     /* The configuration in force, borrowed for the call. NULL, or NULL from it: what needs it is not checked. */
     const struct snapshot *(*snapshot)(void *ctx);
     /* Whether the Authentication Service runs in this process, what it counted, whether a key signs. NULL: it does not.

@@ -157,8 +157,9 @@ static void verify_on_pool(struct admin_call *c)
 {
     struct audit_call *x = c->own;
     struct audit_verify_options o = {.folder = x->folder, .heads = x->heads, .n_heads = x->n_heads, .later = x->later};
-    if (c->admin->o.seal) {
-        admin_audit_key(c->admin->o.seal, x->key);
+    const struct seal *seal = c->admin->o.record_seal ? c->admin->o.record_seal : c->admin->o.seal;
+    if (seal) {
+        admin_audit_key(seal, x->key);
         o.key = str_make((const char *)x->key, sizeof x->key);
     }
     x->err = audit_verify(&o, x->verdicts, &x->n);
