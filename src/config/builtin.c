@@ -151,6 +151,7 @@ struct builtin_action {
     bool is_public;
     uint8_t accept;
     bool proof;
+    uint8_t pass;
 };
 
 static const struct builtin_action actions[] = {
@@ -159,7 +160,8 @@ static const struct builtin_action actions[] = {
     {AUTHENTICATION_LOGOUT, {"POST /authentication/logout"}, .accept = ACCEPT_APIKEY, .proof = true},
     {AUTHENTICATION_SESSIONS,
      {"GET,DELETE /authentication/sessions", "DELETE /authentication/sessions/{id}"},
-     .accept = ACCEPT_TOKEN},
+     .accept = ACCEPT_TOKEN,
+     .pass = PASS_AUTHORIZATION}, /* to say which session is the caller's */
     {AUTHENTICATION_KEYS, {"GET /.well-known/jwks.json", "GET /.well-known/openid-configuration"}, .is_public = true},
 };
 
@@ -213,7 +215,8 @@ static void add_action(struct reader *r, struct taken *taken, const struct built
                                  .accept = from->accept,
                                  .body_max = LOGIN_BODY_MAX,
                                  .builtin = true,
-                                 .proof = from->proof};
+                                 .proof = from->proof,
+                                 .pass = from->pass};
     for (size_t i = 0; i < ARRAY_LEN(from->matches) && from->matches[i]; i++) {
         struct pattern p;
         const char *why;

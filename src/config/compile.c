@@ -172,6 +172,7 @@ static void explicit_action(struct compile *k, const struct config_action *from,
     const struct snapshot_service *service = snapshot_service(k->s, from->to.s);
     if (service) to->service = service->index;
     if (service) to->pass = k->c->services[service->index].pass;
+    to->pass |= from->pass;
     if (from->proof) to->pass |= PASS_AUTHORIZATION;
     to->proof = from->proof;
     to->name = keep(k, from->name);

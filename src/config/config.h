@@ -131,7 +131,8 @@ struct config_action {
     uint32_t timeout_ms;     /* 0: timeouts.total */
     uint64_t body_max;       /* UINT64_MAX: limits.body */
     bool builtin;
-    bool proof; /* Authorization is for the service, which judges it: no token, and passed on */
+    bool proof;   /* Authorization is for the service, which judges it: no token, and passed on */
+    uint8_t pass; /* PASS_*: what the service sees here besides what it always does */
 };
 
 /* A role or a permission and the actions it grants. */
