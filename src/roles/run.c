@@ -154,6 +154,7 @@ static void metrics(void *ctx, struct buf *out)
     struct run *r = ctx;
     if (r->store) data_role_metrics(r->store, out);
     if (r->authentication) authentication_role_metrics(r->authentication, out);
+    if (r->audit) audit_metrics(r->audit, out);
 }
 
 static bool extra(void *ctx, const struct control_peer *peer, const struct request *request, str body,
@@ -175,6 +176,7 @@ static void extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
 static void on_unload(void *ctx)
 {
     struct run *r = ctx;
+    refusals_free(&r->refusals);
     admin_free(&r->admin);
     store_free(&r->admin_store);
     offload_free(&r->pool);
