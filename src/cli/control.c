@@ -16,19 +16,21 @@ enum { RELOAD_MS = 120000 };
     "/run/sallyport/cli.sock. It answers the user it runs as, and root."
 
 /* --- reload --- */
-static int print_refused(const struct cli_args *args, str body)
+static int print_refused(const struct cli_args *args, uint16_t status, str body)
 {
     struct arena mem;
     const struct json *v;
     arena_init(&mem, NULL, 0, 64u << 20);
     if (json_parse(body, &control_json_limits, &mem, &v, NULL, NULL) != ERR_OK) {
         arena_reset(&mem);
-        return control_refused(args, 422, body);
+        return control_refused(args, status, body);
     }
     print_lines(stderr, member_text(v, "text"));
-    cli_failure(args, "refused; generation %llu stays in force", (unsigned long long)member_number(v, "generation"));
+    if (status == 422)
+        cli_failure(args, "refused; generation %llu stays in force",
+                    (unsigned long long)member_number(v, "generation"));
     arena_reset(&mem);
-    return CLI_CONFIG;
+    return status == 422 ? CLI_CONFIG : control_refused(args, status, body);
 }
 
 static int print_reloaded(const struct cli_args *args, str body)
@@ -54,12 +56,12 @@ static int reload(const struct cli_args *args)
     int code;
     if (control_client_ask(&client, "POST", "/v1/reload", STR("{}"), RELOAD_MS, &status, &body) != ERR_OK) {
         code = control_failed(args, &client);
-    } else if (status == 200 || status == 422) {
+    } else if (status == 200 || status == 422 || status == 503) {
         if (cli_flag(args, "json")) {
             print_json(stdout, buf_str(&body));
-            code = status == 200 ? CLI_OK : CLI_CONFIG;
+            code = status == 200 ? CLI_OK : status == 422 ? CLI_CONFIG : CLI_FAILED;
         } else {
-            code = status == 200 ? print_reloaded(args, buf_str(&body)) : print_refused(args, buf_str(&body));
+            code = status == 200 ? print_reloaded(args, buf_str(&body)) : print_refused(args, status, buf_str(&body));
         }
     } else {
         code = control_refused(args, status, buf_str(&body));
@@ -82,7 +84,9 @@ const struct cli_command cli_reload = {
     .description = "The configuration is checked and swapped whole, or not at all: if it has mistakes they are all "
                    "printed, and the one in force stays. Requests under way end on the configuration they began with. "
                    "SIGHUP does the same, but tells only the log.\n\n" SOCKET_TEXT
-                   "\n\nExit status: 0 the new configuration is in force, 78 it was refused, 1 nobody answered.",
+                   "\n\nExit status: 0 the new configuration is in force, 78 it was refused, 1 nobody answered, or a "
+                   "worker has not taken it yet (it is "
+                   "sent again until it has).",
     .examples = "sallyport reload\nsallyport reload --json --socket /run/sallyport/cli.sock",
     .options = reload_options,
     .min_rest = 0,

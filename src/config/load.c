@@ -1,8 +1,10 @@
+#include "base/clock.h"
 #include "config/builtin.h"
 #include "config/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #define CONFIG_MEM   (64u << 20)
 #define TREE_MEM     (64u << 20)
 #define MAX_SEARCHES 200
+#define PIPE_MS      3000u /* for all of a configuration that comes through a pipe */
 
 static const struct config_pos nowhere;
 
@@ -196,13 +199,26 @@ enum err config_parse(str text, str dir, const struct config_overrides *o, struc
 
 /* --- the file --- */
 
+/* Whether there is more to come from a pipe. Who reloads answers everything else, so nothing may keep him waiting. */
+static bool wait_for_pipe(int fd, uint64_t until_ns)
+{
+    uint64_t now = clock_mono_ns();
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (now >= until_ns) return false;
+    return poll(&p, 1, (int)((until_ns - now) / 1000000) + 1) >= 0 || errno == EINTR;
+}
+
+/* ERR_TIMEOUT: a pipe whose other end says nothing more and stays open. */
 static enum err read_fd(int fd, struct buf *out)
 {
+    uint64_t until_ns = clock_mono_ns() + PIPE_MS * UINT64_C(1000000);
     for (;;) {
         char *room = buf_room(out, 65536);
         if (!room) return out->n + 65536 > out->max ? ERR_LIMIT : ERR_NO_MEMORY;
         ssize_t n = read(fd, room, 65536);
         if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN && wait_for_pipe(fd, until_ns)) continue;
+        if (n < 0 && errno == EAGAIN) return ERR_TIMEOUT;
         if (n < 0) return ERR_IO;
         if (n == 0) return ERR_OK;
         out->n += (size_t)n;
@@ -213,12 +229,15 @@ static enum err read_file(const char *path, struct diags *d)
 {
     struct buf text;
     buf_init(&text, yaml_limits_default.max_bytes + 2 * 65536);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     enum err e = fd < 0 ? ERR_IO : read_fd(fd, &text);
     if (e == ERR_IO)
         diag_add(d, DIAG_ERROR, "file", nowhere, 1,
                  errno == ENOENT ? STR("`sallyport dev --save FILE` writes a first one") : STR_NONE,
                  "cannot be read: %s", strerror(errno));
+    if (e == ERR_TIMEOUT)
+        diag_add(d, DIAG_ERROR, "file", nowhere, 1, STR_NONE, "it is a pipe whose writer did not end within %u seconds",
+                 PIPE_MS / 1000);
     if (e == ERR_LIMIT)
         diag_add(d, DIAG_ERROR, "size", nowhere, 1, STR_NONE, "larger than %u bytes", yaml_limits_default.max_bytes);
     if (fd >= 0) close(fd);

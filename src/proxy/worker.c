@@ -147,21 +147,22 @@ static void wake_all(struct worker *w, struct worker_snapshot *s)
     worker_snapshot_unref(w, &s);
 }
 
-static void apply_snapshot(struct worker *w, struct worker_delivery *d)
+static enum err apply_snapshot(struct worker *w, struct worker_delivery *d)
 {
     struct worker_snapshot *s = snapshot_make(w, d);
     if (!s) {
         log_event(LOG_LEVEL_ERROR, log_msg("a worker keeps its old configuration: no memory"),
                   log_u64("worker", w->index));
-        return;
+        return ERR_NO_MEMORY;
     }
     struct worker_snapshot *old = w->current;
     w->current = s;
     take_limits(w, s->snap);
     counter_add(&w->numbers.snapshot, s->snap->generation - counter_get(&w->numbers.snapshot));
-    if (!old) return;
+    if (!old) return ERR_OK;
     wake_all(w, old); /* whoever waits for keys of the old one is judged by what there was */
     worker_snapshot_unref(w, &old);
+    return ERR_OK;
 }
 
 /* --- keys --- */
@@ -231,7 +232,9 @@ static void worker_apply(struct worker *w, const struct feed_record *r)
         return;
     }
     switch (r->kind) {
-    case FEED_SNAPSHOT: apply_snapshot(w, r->payload); break;
+    case FEED_SNAPSHOT:
+        if (apply_snapshot(w, r->payload) != ERR_OK) return; /* a gap: it is sent again */
+        break;
     case FEED_ISSUER_KEYS: apply_keys(w, r->generation, r->index, r->payload); break;
     case FEED_TABLES: w->fed_serial++; break;
     case FEED_NONE: break;

@@ -211,9 +211,10 @@ static enum err swap(struct gateway *g, struct diags *d)
     g->loaded_ms = clock_wall_ms();
     log_set_level((enum log_level)snap->log_level);
     if (g->options.on_snapshot) g->options.on_snapshot(snap, g->options.ctx);
-    e = feed_snapshot(g);
+    (void)!feed_snapshot(g); /* or again, until every worker has it */
+    gateway_settle(g);
     gateway_keys_start(g);
-    return e;
+    return ERR_OK;
 }
 
 /* The same for the service manager and the log, whoever asked. */

@@ -4,7 +4,10 @@
 #include "proxy/facts.h"
 #include "serve/control.h"
 
-#define SETTLE_MS 2
+#define SETTLE_MS       2
+#define SETTLE_SLOW_MS  100
+#define SETTLE_AGAIN_MS 1000 /* a worker that had no memory for it, or no letter, gets it again */
+#define SETTLE_MAX_MS   5000 /* who asked for the reload waits no longer */
 
 static bool started(void *ctx)
 {
@@ -206,17 +209,43 @@ static bool facts(void *ctx, str action, struct arena *mem, struct control_facts
 
 /* --- reload --- */
 
+static void answer_reload(struct gateway *g, const struct control_reload *result)
+{
+    struct control_reply *reply = g->reload_reply;
+    g->reload_reply = NULL;
+    if (reply) control_reload_done(reply, result);
+}
+
 static void on_settle(struct timer *t)
 {
     struct gateway *g = CONTAINER_OF(t, struct gateway, reload_timer);
-    struct control_reply *reply = g->reload_reply;
-    if (!reply) return;
-    if (!gateway_settled(g)) {
-        timer_set(g->loop, t, loop_now_ms(g->loop) + SETTLE_MS);
+    uint64_t now = loop_now_ms(g->loop), waited = now - g->settle_since_ms;
+    if (gateway_settled(g)) {
+        answer_reload(g, &(struct control_reload){.ok = true, .generation = g->snap->generation});
         return;
     }
-    g->reload_reply = NULL;
-    control_reload_done(reply, &(struct control_reload){.ok = true, .generation = g->snap->generation});
+    if (g->draining || waited >= SETTLE_MAX_MS)
+        answer_reload(g,
+                      &(struct control_reload){.late = true,
+                                               .generation = g->snap->generation,
+                                               .text = STR("not every worker has taken the new configuration yet: it "
+                                                           "is out of memory, or stuck\n")});
+    if (g->draining) return;
+    if (now >= g->settle_again_ms) {
+        log_event(LOG_LEVEL_ERROR, log_msg("a worker has not taken the configuration: it is sent again"),
+                  log_u64("generation", g->snap->generation), log_u64("waited_ms", waited));
+        g->settle_again_ms = now + (waited < SETTLE_MAX_MS ? SETTLE_AGAIN_MS : waited);
+        gateway_feed_again(g);
+    }
+    timer_set(g->loop, t, now + (waited < SETTLE_AGAIN_MS ? SETTLE_MS : SETTLE_SLOW_MS));
+}
+
+void gateway_settle(struct gateway *g)
+{
+    g->settle_since_ms = loop_now_ms(g->loop);
+    g->settle_again_ms = g->settle_since_ms + SETTLE_AGAIN_MS;
+    g->reload_timer.on_time = on_settle;
+    timer_set(g->loop, &g->reload_timer, g->settle_since_ms + SETTLE_MS);
 }
 
 static void reload(void *ctx, struct control_reply *reply)
@@ -229,8 +258,6 @@ static void reload(void *ctx, struct control_reply *reply)
                                                             .text = STR("another reload is under way\n")});
     } else if (gateway_reload(g, &d) == ERR_OK) {
         g->reload_reply = reply;
-        g->reload_timer.on_time = on_settle;
-        timer_set(g->loop, &g->reload_timer, loop_now_ms(g->loop) + SETTLE_MS);
     } else {
         struct buf text, json;
         buf_init(&text, 1 << 20);

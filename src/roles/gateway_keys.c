@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WANT_TICK_MS 10
@@ -14,16 +15,18 @@ static void ask_later(struct gateway *g)
 
 /* --- from a file --- */
 
+/* ERR_DENIED: no regular file; who reads here answers everything else, so nothing may keep it waiting. */
 static enum err read_file(str path, struct buf *out)
 {
     char name[4096];
+    struct stat st;
     if (path.n >= sizeof name) return ERR_LIMIT;
     memcpy(name, path.p, path.n);
     name[path.n] = 0;
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) return ERR_IO;
-    enum err e = ERR_OK;
-    for (;;) {
+    enum err e = fstat(fd, &st) != 0 ? ERR_IO : S_ISREG(st.st_mode) ? ERR_OK : ERR_DENIED;
+    while (e == ERR_OK) {
         char *room = buf_room(out, 4096);
         if (!room) {
             e = ERR_LIMIT;
@@ -59,7 +62,9 @@ static enum err load_file(const struct snapshot_issuer *i, struct diags *d, stru
     if (e != ERR_OK) {
         diag_add(d, DIAG_ERROR, "keys_unreadable", (struct config_pos){0}, 0, STR_NONE,
                  "issuer %.*s: its key file %.*s cannot be read: %s", STR_ARG(i->name), STR_ARG(i->file),
-                 e == ERR_LIMIT ? "larger than 256 kB" : strerror(saved));
+                 e == ERR_LIMIT    ? "larger than 256 kB"
+                 : e == ERR_DENIED ? "it is no regular file"
+                                   : strerror(saved));
     } else {
         e = keyset_from_jwks(buf_str(&text), false, out, &fault);
         if (e != ERR_OK)

@@ -53,6 +53,7 @@ struct gateway {
     struct watch signals;
     struct timer keys_timer, reload_timer, drain_timer;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
+    uint64_t settle_since_ms, settle_again_ms;
     uint64_t started_ms, loaded_ms, reload_failures;
     bool started, draining;
     int exit_code;
@@ -85,6 +86,8 @@ MUST_USE enum err gateway_reload(struct gateway *g, struct diags *d);
 bool gateway_settled(const struct gateway *g);
 
 /* --- gateway_control.c --- */
+/* Watches, after a reload, that every worker takes what was sent; sends it again to those that could not. */
+void gateway_settle(struct gateway *g);
 void gateway_control_init(struct gateway *g);
 
 #endif

@@ -338,14 +338,14 @@ void control_reload_done(struct control_reply *r, const struct control_reload *r
     if (!r->waiting) return;
     r->waiting = false;
     struct buf *b = &r->body;
-    const struct reason_info *info = reason_info(REASON_CONFIG_REFUSED);
+    const struct reason_info *info = reason_info(result->late ? REASON_OVERLOADED : REASON_CONFIG_REFUSED);
     if (result->ok) {
         reply_text(r, 200, STR("application/json"), STR_NONE);
         number(b, "{\"generation\":", result->generation);
     } else {
-        reply_text(r, info->status, STR(PROBLEM_CONTENT_TYPE),
-                   STR("{\"type\":\"urn:sallyport:problem:config_refused\""));
-        member(b, ",\"title\":", str_of(info->title));
+        reply_text(r, info->status, STR(PROBLEM_CONTENT_TYPE), STR("{\"type\":\"urn:sallyport:problem:"));
+        buf_puts(b, info->code);
+        member(b, "\",\"title\":", str_of(info->title));
         number(b, ",\"status\":", info->status);
         member(b, ",\"code\":", str_of(info->code));
         number(b, ",\"generation\":", result->generation);

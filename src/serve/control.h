@@ -55,6 +55,7 @@ struct control_peer;
 
 struct control_reload {
     bool ok;
+    bool late;           /* neither taken whole nor refused: `text` says who lags behind */
     uint64_t generation; /* in force now: the new one, or the old one that stayed */
     str text;            /* refused: all the mistakes as `lint` prints them */
     str findings;        /* refused: the same as a JSON array, or empty */

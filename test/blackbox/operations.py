@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Start, reload, drain, stop: what operators do, while clients must not notice."""
 
+import ctypes
 import json
 import os
 import resource
@@ -175,6 +176,65 @@ def reload_listen():
         else:
             check("listen" in out + err or "restart" in out + err, "it does not say why: %s" % (out + err))
             equal(port.fetch(int(old.split(":")[1]), "/public/x").status, 200, "status at the old address")
+
+
+@port.test("reload: a key file that is a pipe is refused at once, nobody waits for its writer")
+def reload_pipe():
+    with Shop() as s:
+        where = os.path.join(s.gateway.dir, "corp.jwks")
+        os.rename(where, where + ".kept")
+        os.mkfifo(where)
+        began = time.monotonic()
+        code, out, err = s.gateway.reload()
+        equal(code, 78, "exit code of reload (%s)" % (out + err))
+        check("no regular file" in out + err, "it says: %s" % (out + err))
+        check(time.monotonic() - began < 2, "it took %.1f s" % (time.monotonic() - began))
+        equal(port.fetch(s.port, "/user/x", s.auth()).status, 200, "status after it")
+        equal(port.fetch(s.admin, "/livez", host="127.0.0.1:%d" % s.admin).status, 200, "status of /livez after it")
+        os.rename(where + ".kept", where)
+        equal(s.gateway.reload()[0], 0, "exit code with the file as it was")
+
+
+class Held:
+    """One thread of a process, stopped (by ptrace, as a debugger does it), while the others run."""
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+
+    def __init__(self, tid):
+        self.tid, self.libc = tid, ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        if self.libc.ptrace(self.SEIZE, tid, None, None) != 0:
+            raise port.Skip("the kernel allows no ptrace: %s" % os.strerror(ctypes.get_errno()))
+        equal(self.libc.ptrace(self.INTERRUPT, tid, None, None), 0, "PTRACE_INTERRUPT")
+        os.waitpid(tid, 0x40000000)  # __WALL
+
+    def let_go(self):
+        self.libc.ptrace(self.DETACH, self.tid, None, None)
+
+
+@port.test("reload: a worker that does not take it is told of, not waited for for ever, and gets it in the end")
+def reload_stuck():
+    with Shop() as s:
+        threads = "/proc/%d/task" % s.gateway.pid
+
+        def name_of(tid):
+            with open("%s/%s/comm" % (threads, tid)) as file:
+                return file.read().strip()
+        workers = [int(t) for t in os.listdir(threads) if name_of(t).startswith("worker")]
+        equal(len(workers), 2, "workers among %s" % [name_of(t) for t in os.listdir(threads)])
+        held = Held(workers[0])
+        try:
+            began = time.monotonic()
+            code, out, err = s.gateway.reload()
+            equal(code, 1, "exit code of reload (%s)" % (out + err))
+            check("not every worker" in err, "it says: %s" % (out + err))
+            check(4 < time.monotonic() - began < 9, "it took %.1f s" % (time.monotonic() - began))
+            code, out, err = s.gateway.cli("reload", "--json")
+            equal((code, json.loads(out)["code"]), (1, "overloaded"), "in JSON")
+        finally:
+            held.let_go()
+        equal(s.gateway.reload()[0], 0, "exit code when it runs again")
+        for _ in range(20):
+            equal(port.fetch(s.port, "/user/x", s.auth()).status, 200, "status")
 
 
 @port.test("SIGTERM: readiness drops, what is in flight ends, then it is gone with 0")

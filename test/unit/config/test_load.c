@@ -1,6 +1,8 @@
 #include "config_test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -510,6 +512,56 @@ static void each_allocation_may_fail(void **state)
     }
 }
 
+/* in two pieces */
+static void *writer(void *path)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("sallyport: 1\nname: pip", f);
+    fflush(f);
+    usleep(20000);
+    fputs("ed\n", f);
+    fclose(f);
+    return NULL;
+}
+
+static void a_pipe_is_read_but_not_waited_for_for_ever(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/sallyport-pipe-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    char fifo[64];
+    snprintf(fifo, sizeof fifo, "%s/fifo", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    for (int kind = 0; kind < 3; kind++) { /* nobody writes; somebody does; somebody holds it open */
+        struct diags d;
+        struct config *c = NULL;
+        pthread_t t;
+        int held = kind ? open(fifo, O_RDWR | O_CLOEXEC) : -1;
+        if (kind == 1) {
+            assert_int_equal(pthread_create(&t, NULL, writer, fifo), 0);
+            usleep(10000);
+            close(held);
+            held = -1;
+        }
+        diags_init(&d, STR("fifo"));
+        enum err e = config_load(fifo, NULL, &d, &c);
+        if (kind == 1) {
+            assert_err(e, ERR_OK);
+            assert_str(c->name.s, STR("piped"));
+            assert_int_equal(pthread_join(t, NULL), 0);
+        } else {
+            assert_err(e, kind == 2 ? ERR_TIMEOUT : ERR_MALFORMED);
+            assert_false(diags_ok(&d));
+        }
+        if (held >= 0) close(held);
+        config_free(&c);
+        diags_free(&d);
+    }
+    assert_int_equal(unlink(fifo), 0);
+    assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +574,7 @@ int main(void)
         cmocka_unit_test(reports_read_as_they_should),
         cmocka_unit_test(a_report_is_bounded_and_clean),
         cmocka_unit_test(files_that_cannot_be_read),
+        cmocka_unit_test(a_pipe_is_read_but_not_waited_for_for_ever),
         cmocka_unit_test(the_command_line_wins),
         cmocka_unit_test(each_allocation_may_fail),
     };
