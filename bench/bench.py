@@ -338,6 +338,29 @@ def login_lines(quick):
         yield '| a million users | | | **not measured** |'
 
 
+def durable_writes(pairs, milliseconds):
+    """Rows of store_bench, {row: median}; nothing is pinned: the store has a thread, its client another."""
+    folder = os.path.join(m.RUN, 'store')
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    try:
+        p = subprocess.run([m.tool('store_bench'), folder, str(pairs), str(milliseconds)], stdout=subprocess.PIPE, text=True,
+                           check=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    rows = [json.loads(line) for line in p.stdout.splitlines()]
+    return {r['median']: r for r in rows if 'median' in r}
+
+
+def store_lines(pairs, milliseconds):
+    yield '| durable writes a second of the store, 200 bytes each / bare SQLite | ours / bare | ratio (quartiles) | goal | |'
+    yield '|---|---|---|---|---|'
+    for name, r in (attempt('store', durable_writes, pairs, milliseconds) or {}).items():
+        emit(r)
+        said = 'undecided' if r['low'] < 0.8 < r['high'] else 'met' if r['ratio'] >= 0.8 else 'missed'
+        yield (f'| {name} | {r["ours"]:,} / {r["bare"]:,} | {r["ratio"]:.3f} ({r["low"]:.3f}–{r["high"]:.3f}) | ≥ 0.8 | {said} |')
+
+
 LOGINS = '## Logins, sessions, revocations'
 
 
@@ -382,6 +405,7 @@ def table(quick, out):
                                            for line in missed] or ['Nothing.']) + ['']
     lines += ['## Policy decisions, one core', '', *policy_lines(), '']
     lines += [LOGINS, '', *login_lines(quick), '']
+    lines += ['## Durable writes', '', *store_lines(count, 400 if quick else 1000), '']
     lines += ['Flat memory under twenty minutes of load is measured by `./do soak load`.', '']
     text = '\n'.join(lines)
     with open(out, 'w', encoding='utf-8') as f:
@@ -425,6 +449,8 @@ def main():
         elif verb == 'authentication':
             quick = rest[:1] == ['quick']
             login_section(quick, None if quick else os.path.join(HERE, 'RESULTS.md'))
+        elif verb == 'store':
+            print('\n'.join(store_lines(a.pairs, 1000)))
         elif verb == 'logins':
             emit(auth.logins(a.pairs, 50))
         elif verb == 'refreshes':
