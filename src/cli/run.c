@@ -32,7 +32,7 @@ static int run(const struct cli_args *args)
 
 static int run_gateway(const struct cli_args *args)
 {
-    return start(args, cli_value(args, "product"), gateway_run);
+    return start(args, cli_value(args, "product"), run_gateway_role);
 }
 
 static const struct cli_option run_options[] = {COMMON_OPTIONS{NULL, NULL, NULL}};
