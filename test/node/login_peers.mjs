@@ -3,20 +3,21 @@
 // Other people's libraries against our logins: openid-client reads the discovery document, jose verifies our tokens by
 // the published keys, while these change every two seconds under load; fifty refreshes at once; theft.
 import * as jose from 'jose';
-import { Issuer } from 'openid-client';
+import { Issuer, TokenSet } from 'openid-client';
 import { Product, check, equal, eventually, finish, sleep, test } from './product.mjs';
 
 const PASSWORD = 'correct horse battery staple';
-const ISSUER = 'https://api.example.com';
 const slower = Number(process.env.SLOWER ?? 1);
 const life = 5 * slower;
 
-const product = await Product.start((config) => {
+const product = await Product.start((config, { url }) => {
   Object.assign(config.authentication, {
+    issuer: url, // so that what the discovery document names is here
     access_token: `${life}s`, publish_ahead: '1s', algorithm: 'ES256', throttle: { account: '1000/m', address: '1000/m' },
   });
 });
 product.addUser('alice', PASSWORD, 'clerk');
+const ISSUER = product.url;
 const jwksUrl = new URL(`${product.url}/.well-known/jwks.json`);
 
 // cooldownDuration 0: a key it does not know is asked for at once, which in these few seconds happens often.
@@ -28,20 +29,22 @@ const code = (error) => (error.status === undefined ? String(error) : `${error.s
 
 await test('openid-client discovers the issuer, and what it is told is so', async () => {
   const issuer = await Issuer.discover(product.url);
-  equal(issuer.metadata.issuer, ISSUER, 'issuer');
-  check(issuer.metadata.jwks_uri.endsWith('/.well-known/jwks.json'), issuer.metadata.jwks_uri);
+  equal([issuer.metadata.issuer, issuer.metadata.jwks_uri], [ISSUER, jwksUrl.href], 'issuer and keys');
   check(issuer.metadata.id_token_signing_alg_values_supported.includes('ES256'), 'algorithm');
+  // openid-client fills endpoints in that the document does not name; only what was said counts
+  const said = await (await fetch(`${product.url}/.well-known/openid-configuration`)).json();
   for (const absent of ['authorization_endpoint', 'token_endpoint', 'userinfo_endpoint', 'registration_endpoint']) {
-    // openid-client fills endpoints in that the document does not name; only what was said counts
-    const said = await (await fetch(`${product.url}/.well-known/openid-configuration`)).json();
     equal(said[absent], undefined, absent);
   }
-  // its key set, through this gateway (where the issuer's public name leads here)
-  const here = new Issuer({ ...issuer.metadata, jwks_uri: jwksUrl.href });
+  // There are no ID tokens yet; but its verification (issuer, audience, times, signature by the keys it fetches from
+  // where the document says) holds for what we sign.
+  const client = new issuer.Client({ client_id: 'demo-api', id_token_signed_response_alg: 'ES256' });
   const { access_token } = await product.login('alice', PASSWORD);
-  const { kid } = jose.decodeProtectedHeader(access_token);
-  const store = await here.keystore();
-  check(store.get({ kid, alg: 'ES256', use: 'sig' }), `openid-client has no key ${kid}`);
+  await client.validateIdToken(new TokenSet({ id_token: access_token }), undefined, 'token');
+  const altered = `${access_token.slice(0, -6)}${access_token.endsWith('AAAAAA') ? 'BBBBBB' : 'AAAAAA'}`;
+  await client.validateIdToken(new TokenSet({ id_token: altered }), undefined, 'token')
+    .then(() => { throw new Error('an altered token is accepted'); },
+      (error) => check(/signature/.test(error.message), error.message));
 });
 
 await test('jose verifies an access token by the published keys: typ, issuer, audience, life, claims', async () => {
