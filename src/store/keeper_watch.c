@@ -355,8 +355,22 @@ static void join(struct keeper_watch *w)
     keep_lease(w);
 }
 
+/* The watch that its client has begun under the same name before this one was known to be lost. */
+static struct keeper_watch *successor(const struct keeper_watch *w)
+{
+    struct keeper_watch *x = w->keeper->spaces[w->space].watches;
+    while (x && (x == w || x->away || !x->lease_ms || !str_eq(name_of(x), name_of(w)))) x = x->next;
+    return x;
+}
+
 static void leave(struct keeper_watch *w, bool keeps_lease)
 {
+    struct keeper_watch *x = keeps_lease && w->known ? successor(w) : NULL;
+    if (x) {
+        if (x->lease_until_ms < w->lease_until_ms) x->lease_until_ms = w->lease_until_ms;
+        forget(w);
+        return;
+    }
     if (keeps_lease && w->known && mono_ms() < w->lease_until_ms) {
         w->away = true;
         w->hungry = false;

@@ -122,7 +122,8 @@ static void end(void *ctx)
 /* --- by hand: the other end of a connection --- */
 
 static struct store *store;
-static struct buf out;
+static struct buf out, in;
+static size_t last; /* bytes of `in` that the frame handed out last takes */
 
 static int up_server(void **state)
 {
@@ -142,6 +143,7 @@ static int down_server(void **state)
     end(NULL);
     loop_free(&loop);
     buf_free(&out);
+    buf_free(&in);
     return 0;
 }
 
@@ -170,12 +172,16 @@ static bool send_out(int fd)
     return all;
 }
 
-static struct buf in;
+static void forget_input(void)
+{
+    buf_free(&in);
+    buf_init(&in, (size_t)16 << 20);
+    last = 0;
+}
 
 /* The next frame from that side, turning our own loop meanwhile. False: the connection has ended. */
 static bool next_frame(int fd, enum wire_side from, struct wire_frame *f)
 {
-    static size_t last;
     if (last) buf_consume(&in, last);
     last = 0;
     for (int i = 0; i < 2000; i++) {
@@ -202,8 +208,7 @@ static bool next_frame(int fd, enum wire_side from, struct wire_frame *f)
 static void hello(int fd)
 {
     struct wire_frame f;
-    buf_free(&in);
-    buf_init(&in, (size_t)16 << 20);
+    forget_input();
     wire_put_hello(&out, &(struct wire_hello){WIRE_VERSION, KEEPER_ALL, STR("by-hand")});
     assert_true(send_out(fd));
     assert_true(next_frame(fd, WIRE_OF_SERVER, &f));
@@ -282,8 +287,7 @@ static void another_version_is_told_ours(void **state)
     struct wire_frame f;
     struct wire_refused r;
     int fd = dial();
-    buf_free(&in);
-    buf_init(&in, 1 << 20);
+    forget_input();
     wire_put_hello(&out, &(struct wire_hello){WIRE_VERSION + 1, KEEPER_ALL, STR("x")});
     assert_true(send_out(fd));
     assert_true(next_frame(fd, WIRE_OF_SERVER, &f));
@@ -324,8 +328,7 @@ static void frames_that_come_a_byte_at_a_time_are_the_same(void **state)
     struct wire_answer a;
     int fd = dial();
     str key = STR("trickle");
-    buf_free(&in);
-    buf_init(&in, 1 << 20);
+    forget_input();
     assert_err(suite_put(store, STORE_CONTROL, "trickle", "drop", 0, NULL), ERR_OK);
     put_good_hello();
     wire_put_request(&out, 9,
@@ -449,7 +452,7 @@ static int up_alone(void **state)
 {
     (void)state;
     buf_init(&out, (size_t)16 << 20);
-    buf_init(&in, (size_t)16 << 20);
+    forget_input();
     make_folder();
     listening.fd = -1;
     loop = loop_new(NULL);
@@ -504,8 +507,7 @@ static int receive_client(void)
 {
     struct wire_frame f;
     int fd = -1;
-    buf_free(&in);
-    buf_init(&in, (size_t)16 << 20);
+    forget_input();
     for (int i = 0; i < 1000 && fd < 0; i++) {
         loop_turn(loop, 10);
         fd = accept(listening.fd, NULL, NULL);
@@ -844,6 +846,25 @@ static void a_lost_watcher_is_away_until_its_lease_is_over(void **state)
     later(30000);
     assert_string_equal(watcher_state(), "away");
     later(31000);
+    until_state("none");
+    /* one that comes back under its name before its old connection is known to be lost */
+    int old = dial();
+    hello(old);
+    wire_put_watch(&out, 1, &(struct wire_watch){STORE_CONTROL, STR(""), STR("lost"), 60000, {0}, {0}});
+    wire_put_beat(&out, 1, 1);
+    assert_true(send_out(old));
+    do assert_true(next_frame(old, WIRE_OF_SERVER, &f));
+    while (f.type != WIRE_BEATEN);
+    fd = dial();
+    hello(fd);
+    wire_put_watch(&out, 1, &(struct wire_watch){STORE_CONTROL, STR(""), STR("lost"), 60000, {0}, {0}});
+    assert_true(send_out(fd));
+    until_state("connected+");
+    close(old);
+    until_state("connected"); /* nobody waits for one that is there again */
+    close(fd);
+    until_state("away"); /* and it has not lost the lease that it had */
+    later(61000);
     until_state("none");
     /* one that says goodbye */
     fd = dial();
