@@ -58,8 +58,7 @@ static bool phc_read(str s, struct phc *out)
 static bool phc_affordable(const struct phc *p)
 {
     return p->lanes >= 1 && p->lanes <= PASSWORD_LANES_MAX && p->memory_kib >= 8 * p->lanes &&
-           p->memory_kib <= PASSWORD_MEMORY_MAX / 1024 && p->passes >= 1 && p->passes <= PASSWORD_PASSES_MAX &&
-           p->memory_kib * p->passes <= PASSWORD_WORK_MAX / 1024;
+           p->memory_kib <= PASSWORD_MEMORY_MAX / 1024 && p->passes >= 1 && p->passes <= PASSWORD_PASSES_MAX;
 }
 
 static enum err phc_check(str hash, struct phc *out)

@@ -11,10 +11,9 @@
 #define PASSWORD_MAX        1024 /* bytes of a password */
 #define PASSWORD_HASH_MAX   256  /* bytes of the text */
 #define PASSWORD_MEMORY_MIN 8192 /* bytes: argon2 has no less for one lane */
-#define PASSWORD_MEMORY_MAX ((size_t)256 * 1024 * 1024)
-#define PASSWORD_PASSES_MAX 16
+#define PASSWORD_MEMORY_MAX ((size_t)1024 * 1024 * 1024)
+#define PASSWORD_PASSES_MAX 20
 #define PASSWORD_LANES_MAX  4 /* of imported hashes; they are computed one after the other */
-#define PASSWORD_WORK_MAX   ((uint64_t)1024 * 1024 * 1024) /* memory times passes */
 
 struct password_cost {
     size_t memory; /* bytes, a multiple of 1024 */

@@ -107,6 +107,7 @@ static void account(struct call *c, uint16_t status, enum reason reason)
     struct service *s = c->service;
     const struct service_call *pub = &c->pub;
     uint64_t us = (clock_mono_ns() - c->begun_ns) / 1000;
+    str trace = service_field(pub, FIELD_TRACEPARENT); /* 00-<32 hex digits>-<16>-<2>; our gateway's */
     struct outcome o = {.unix_ms = pub->wall_ms,
                         .duration_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
                         .status = status,
@@ -114,6 +115,7 @@ static void account(struct call *c, uint16_t status, enum reason reason)
                         .effect = reason_is_permit(reason) ? EFFECT_PERMIT : EFFECT_DENY,
                         .bytes_in = pub->body.n,
                         .id = pub->id,
+                        .trace_id = trace.n == 55 ? str_make(trace.p + 3, 32) : STR_NONE,
                         .correlation_id = service_field(pub, FIELD_X_CORRELATION_ID),
                         .action = str_of(c->route->action),
                         .product = service_field(pub, FIELD_X_PRODUCT),
