@@ -1,6 +1,7 @@
 #include "roles/gateway_private.h"
 
 #include "base/clock.h"
+#include "base/pages.h"
 #include "config/product.h"
 #include "config/stored.h"
 #include "roles/process.h"
@@ -529,6 +530,7 @@ int gateway_run(const struct gateway_options *options)
                   log_str("admin", str_of(g.admin_text)), log_u64("workers", g.n_workers),
                   log_u64("generation", g.snap->generation));
         if (options->on_ready) options->on_ready(&g, options->ctx);
+        pages_forget_start();
         notify_ready();
         loop_run(g.loop);
         g.exit_code = 0;

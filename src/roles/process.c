@@ -1,6 +1,7 @@
 #include "roles/process_private.h"
 
 #include "base/clock.h"
+#include "base/pages.h"
 #include "base/log.h"
 #include "serve/notify.h"
 
@@ -288,6 +289,7 @@ int process_run(const struct process_role *role, void *ctx, const struct process
         p.started = true;
         log_event(LOG_LEVEL_INFO, log_msg("ready"), log_str("control", str_of(p.socket_path)),
                   log_str("admin", str_of(p.admin_text)), log_u64("generation", p.generation));
+        pages_forget_start();
         notify_ready();
         loop_run(p.loop);
         p.exit_code = 0;

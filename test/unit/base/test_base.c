@@ -4,8 +4,11 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/pages.h"
 #include "base/rand.h"
 #include "base/utf8.h"
+
+#include <stdio.h>
 
 static void numbers_are_exact(void **state)
 {
@@ -64,6 +67,31 @@ static void short_copies_are_whole(void **state)
         free(to);
     }
     assert_null(str_put(NULL, STR_NONE));
+}
+
+/* Resident pages of files and shared memory. */
+static unsigned long file_pages(void)
+{
+    unsigned long size = 0, resident = 0, shared = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%lu %lu %lu", &size, &resident, &shared) != 3) fail_msg("no /proc/self/statm");
+    fclose(f);
+    return shared;
+}
+
+static void the_start_is_forgotten_and_nothing_else(void **state)
+{
+    static const char *const relocated[] = {"written", "by", "the", "loader"};
+    static char written[] = "by us";
+    void (*volatile code)(void **) = numbers_are_exact;
+    (void)state;
+    written[0] = 'B';
+    unsigned long before = file_pages();
+    pages_forget_start();
+    assert_true(file_pages() < before);
+    assert_string_equal(relocated[before ? 3 : 0], "loader");
+    assert_string_equal(written, "By us");
+    code(state);
 }
 
 static void arena_keeps_its_cap(void **state)
@@ -176,15 +204,11 @@ static void ids_and_times_have_their_form(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_exact),
-        cmocka_unit_test(slices_cut_and_trim),
-        cmocka_unit_test(short_copies_are_whole),
-        cmocka_unit_test(arena_keeps_its_cap),
-        cmocka_unit_test(buf_is_sticky),
-        cmocka_unit_test(json_text_always_parses),
-        cmocka_unit_test(map_finds_what_was_put),
-        cmocka_unit_test(utf8_is_strict),
-        cmocka_unit_test(ids_and_times_have_their_form),
+        cmocka_unit_test(numbers_are_exact),       cmocka_unit_test(slices_cut_and_trim),
+        cmocka_unit_test(short_copies_are_whole),  cmocka_unit_test(the_start_is_forgotten_and_nothing_else),
+        cmocka_unit_test(arena_keeps_its_cap),     cmocka_unit_test(buf_is_sticky),
+        cmocka_unit_test(json_text_always_parses), cmocka_unit_test(map_finds_what_was_put),
+        cmocka_unit_test(utf8_is_strict),          cmocka_unit_test(ids_and_times_have_their_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
