@@ -23,8 +23,8 @@ void read_rate(struct reader *r, const struct key_def *def, const struct yaml *v
 {
     struct config_str text;
     struct config_rate rate;
-    if (v->type == YAML_REFUSED || !read_text(r, v, NULL, &text)) return;
-    if (value_rate(text.s, &rate) == ERR_OK)
+    if (v->type == YAML_REFUSED || (v->type != YAML_INT && !read_text(r, v, NULL, &text))) return;
+    if (v->type != YAML_INT && value_rate(text.s, &rate) == ERR_OK)
         *(struct config_rate *)(void *)((char *)base + def->offset) = rate;
     else
         read_complain(r, "rate", v, "", "must be a rate from 1/h to 1000000/s, such as 10/m");
