@@ -3,16 +3,17 @@
 
 #include <stdlib.h>
 
-extern const struct cli_command cli_completion, cli_data, cli_dev, cli_gateway, cli_help, cli_key_new, cli_lint,
-    cli_man, cli_policy_check, cli_policy_conformance, cli_policy_eval, cli_policy_fmt, cli_policy_show,
-    cli_policy_test, cli_reload, cli_run, cli_tap, cli_token_inspect, cli_token_mint, cli_token_verify, cli_version,
-    cli_why;
+extern const struct cli_command cli_authentication, cli_completion, cli_data, cli_dev, cli_gateway, cli_help,
+    cli_key_new, cli_lint, cli_man, cli_policy_check, cli_policy_conformance, cli_policy_eval, cli_policy_fmt,
+    cli_policy_show, cli_policy_test, cli_reload, cli_run, cli_tap, cli_token_inspect, cli_token_mint, cli_token_verify,
+    cli_version, cli_why;
 
 const struct cli_entry cli_table[] = {
     {&cli_dev, CLI_GROUP_SERVE},
     {&cli_run, CLI_GROUP_SERVE},
     {&cli_gateway, CLI_GROUP_SERVE},
     {&cli_data, CLI_GROUP_SERVE},
+    {&cli_authentication, CLI_GROUP_SERVE},
     {&cli_reload, CLI_GROUP_SERVE},
     {&cli_why, CLI_GROUP_ASK},
     {&cli_tap, CLI_GROUP_ASK},
