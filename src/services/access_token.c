@@ -25,8 +25,9 @@ static void put_payload(const struct flow *f, struct access_token *t)
     const struct authentication_settings *s = f->settings;
     struct buf *b = &t->payload;
     char jti[ULID_LEN];
-    ulid_make(jti, (uint64_t)t->iat_s * 1000);
-    t->life_s = s->access_s;
+    int64_t iat_s = (int64_t)(t->iat_ms / 1000), exp_s = (int64_t)((t->iat_ms + 999) / 1000) + s->access_s;
+    ulid_make(jti, t->iat_ms);
+    t->life_s = s->access_s; /* at least: what is cut off the time of issue does not shorten it */
     buf_putc(b, '{');
     put_str(b, "iss", s->issuer);
     put_str(b, "sub", t->sub);
@@ -35,7 +36,7 @@ static void put_payload(const struct flow *f, struct access_token *t)
     else
         put_list(b, "aud", s->audience, s->n_audience);
     put_str(b, "client_id", t->client.n ? t->client : t->product);
-    buf_printf(b, ",\"iat\":%lld,\"exp\":%lld", (long long)t->iat_s, (long long)(t->iat_s + t->life_s));
+    buf_printf(b, ",\"iat\":%lld,\"exp\":%lld", (long long)iat_s, (long long)exp_s);
     put_str(b, "jti", str_make(jti, sizeof jti));
     put_str(b, "sid", t->sid);
     put_str(b, "product", t->product);

@@ -120,7 +120,7 @@ struct access_token {
     str sub, client, product, sid;
     const str *roles, *permissions;
     uint32_t n_roles, n_permissions;
-    int64_t iat_s;
+    uint64_t iat_ms;
     void (*done)(struct access_token *t);
     void *owner;
     /* what came of it; free with access_token_free */

@@ -94,7 +94,7 @@ static void on_created(struct flow *f)
                                      .n_roles = u->n_roles,
                                      .permissions = u->permissions,
                                      .n_permissions = u->n_permissions,
-                                     .iat_s = (int64_t)(l->iat_ms / 1000),
+                                     .iat_ms = l->iat_ms,
                                      .done = on_token,
                                      .owner = f};
     access_token_make(f, &l->token);

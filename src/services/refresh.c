@@ -90,7 +90,7 @@ static void make_token(struct flow *f)
                                      .n_roles = u->n_roles,
                                      .permissions = u->permissions,
                                      .n_permissions = u->n_permissions,
-                                     .iat_s = (int64_t)(r->iat_ms / 1000),
+                                     .iat_ms = r->iat_ms,
                                      .done = on_token,
                                      .owner = f};
     access_token_make(f, &r->token);
