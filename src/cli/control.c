@@ -166,6 +166,7 @@ static int tap(const struct cli_args *args)
         code = control_failed(args, &client);
     else if (status != 200)
         code = control_refused(args, status, buf_str(&body));
+    if (e == ERR_CLOSED && status == 200) code = CLI_OK; /* it has been said; what was to be shown was shown */
     buf_free(&body);
     control_client_close(&client);
     return code;
@@ -183,10 +184,11 @@ const struct cli_command cli_tap = {
     .name = "tap",
     .summary = "watch decisions as they are made",
     .synopsis = "[--deny] [--json] [--for SECONDS] [--socket PATH]",
-    .description = "Prints a line for each decision from now on: when, what was decided and why (the reason code), the "
-                   "request, the action, who asked, and the id that `sallyport why` explains. Watching never slows a "
-                   "request down: where decisions come faster than they can be shown, a line says how many were "
-                   "passed over.\n\n" SOCKET_TEXT,
+    .description =
+        "Prints a line for each decision from now on: when, what was decided and why (the reason code), the "
+        "request, the action, who asked, and the id that `sallyport why` explains. Watching never slows a "
+        "request down: where decisions come faster than they can be shown, a line says how many were "
+        "passed over. When the product ends, that is said on standard error and tap ends too, with 0.\n\n" SOCKET_TEXT,
     .examples = "sallyport tap --deny\nsallyport tap --json --for 10 | jq .reason",
     .options = tap_options,
     .min_rest = 0,

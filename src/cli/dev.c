@@ -8,6 +8,7 @@
 #include "cli/dev_files.h"
 #include "crypto/digest.h"
 #include "identity/apikey.h"
+#include "net/unix_socket.h"
 #include "roles/gateway.h"
 #include "services/echo.h"
 
@@ -158,6 +159,9 @@ static int run(const struct cli_args *args)
         return cli_failure(args, "another one runs here: it answers at %s/cli.sock", d.data);
     }
     if (to && !take_target(&d, to)) return cli_usage_error(args, "--to takes HOST:PORT, :PORT or unix:/path");
+    const char *why = "its path is too long for a socket in it";
+    if (strlen(d.data) + sizeof "/cli.sock" > UNIX_SOCKET_PATH || dev_folder_make(d.data, &why) != ERR_OK)
+        return cli_failure(args, "%.200s cannot be its folder: %s", d.data, why ? why : strerror(errno));
     if (!to) {
         if (echo_bind(&d.echo_fd, &port) != ERR_OK) return cli_failure(args, "no free port: %s", strerror(errno));
         (void)snprintf(d.to, sizeof d.to, "127.0.0.1:%u", port);

@@ -33,6 +33,21 @@ enum err dev_file_write(const char *path, str text, mode_t mode)
     return ERR_IO;
 }
 
+enum err dev_folder_make(const char *data, const char **why)
+{
+    struct stat st;
+    *why = NULL;
+    if (mkdir(data, 0700) != 0 && errno != EEXIST) return ERR_IO;
+    if (stat(data, &st) != 0) return ERR_IO;
+    if (!S_ISDIR(st.st_mode))
+        *why = "it is no folder";
+    else if (st.st_uid != geteuid())
+        *why = "it belongs to somebody else";
+    else if (st.st_mode & (S_IWGRP | S_IWOTH))
+        *why = "others may write into it (chmod go-w)";
+    return *why ? ERR_DENIED : ERR_OK;
+}
+
 static enum err write_in(const char *data, const char *name, str text, mode_t mode)
 {
     char path[4096];
@@ -45,7 +60,6 @@ enum err dev_issuer_make(const char *data, str aud, str product)
     struct arena mem;
     struct dev_issuer issuer = {0};
     struct buf text;
-    if (mkdir(data, 0700) != 0 && errno != EEXIST) return ERR_IO;
     arena_init(&mem, NULL, 0, 1 << 16);
     buf_init(&text, TEXT_MAX);
     enum err e = dev_issuer_new(&mem, STR(DEV_ISSUER_URL), aud, product, &issuer);

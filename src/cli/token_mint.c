@@ -83,7 +83,9 @@ static int make_issuer(const struct cli_args *args, const char *data)
     int n = snprintf(path, sizeof path, "%s/dev-issuer.jwk", data);
     if (n < 0 || (size_t)n >= sizeof path) return cli_usage_error(args, "--data is too long");
     if (access(path, F_OK) == 0) return CLI_OK;
-    const char *aud = cli_value(args, "aud");
+    const char *aud = cli_value(args, "aud"), *why;
+    if (dev_folder_make(data, &why) != ERR_OK)
+        return cli_failure(args, "cannot make an issuer in %.200s: %s", data, why ? why : strerror(errno));
     if (dev_issuer_make(data, aud ? str_of(aud) : STR("dev"), value_of(args, "product")) != ERR_OK)
         return cli_failure(args, "cannot make an issuer in %s: %s", data, strerror(errno));
     return CLI_OK;

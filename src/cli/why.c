@@ -83,6 +83,10 @@ static void print_why(const struct json *v)
     if (now && then && now != then && member_text(v, "rule").n)
         printf("            (as configured now, generation %llu; decided under %llu)\n", (unsigned long long)now,
                (unsigned long long)then);
+    if (!now)
+        row("not told",
+            STR("the user's roles, the rule, and the action as it was declared: an access log does not carry "
+                "them"));
     row("remedy", member_text(v, "remedy"));
     row("trace", member_text(d, "trace_id"));
     row("correlate", member_text(d, "correlation_id"));

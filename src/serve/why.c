@@ -146,5 +146,6 @@ void why_json(const struct decision_record *r, const struct control_facts *f, ui
         buf_puts(out, ",\"action\":null,\"generation\":");
     }
     buf_put_u64(out, generation_now);
+    if (!generation_now) buf_puts(out, ",\"not_told\":[\"roles\",\"generation\",\"rule\",\"action\"]");
     buf_puts(out, "}\n");
 }

@@ -354,6 +354,31 @@ def start_errors():
         equal(s.gateway.cli("why", "01J00000000000000000000000")[0], 1, "the first one's socket")
 
 
+@port.test("dev looks at its folder before it writes a key there")
+def dev_folder():
+    home = port.folder()
+    loose, file = os.path.join(home, "loose"), os.path.join(home, "file")
+    os.mkdir(loose)
+    os.chmod(loose, 0o777)
+    with open(file, "w"):
+        pass
+    long = os.path.join(home, "x" * 120)
+    refused = [(loose, "chmod go-w"), (file, "no folder"), (long, "too long"), (os.path.join(home, "no", "such"), "No such file")]
+    if os.getuid() == 0:
+        other = os.path.join(home, "other")
+        os.mkdir(other, 0o700)
+        os.chown(other, 65534, 65534)
+        refused.append((other, "somebody else"))
+    for where, why in refused:
+        code, out, err = port.cli("dev", "--data", where, cwd=home)
+        equal(code, 1, "exit code of dev --data %s (%s)" % (where, out + err))
+        check(why in err and "Traceback" not in err, "it says: %s" % err)
+        check(not os.path.isdir(where) or not os.listdir(where), "it left %s in %s" % (os.path.isdir(where) and os.listdir(where), where))
+    check(not os.path.exists(long), "it made a folder that cannot hold its socket")
+    code, out, err = port.cli("token", "mint", "--dev", "--init", "--data", loose, "--sub", "alice", cwd=home)
+    equal(code, 1, "exit code of token mint --init in a folder that others may write (%s)" % (out + err))
+
+
 @port.test("kill -9 and start again: the dead socket is no obstacle")
 def killed():
     with Shop() as s:

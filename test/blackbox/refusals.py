@@ -197,6 +197,24 @@ def tap():
         check(p.wait() in (0, 130, -2), "tap ended with %s" % p.popen.returncode)
 
 
+@port.test("tap ends with the product, says so, and that is no failure; without a product it is one")
+def tap_ends():
+    with Shop(port.mirror) as s:
+        env = dict(os.environ, SALLYPORT_SOCKET=os.path.join(s.gateway.data, "cli.sock"))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            watching = Process([port.binary(), "tap", "--json"], env=env)
+            port.eventually(lambda: port.fetch(s.port, "/public/x") and "/public/x" in watching.out(), "it shows", every=0.2)
+            s.gateway.process.signal(number)
+            equal(watching.wait(), 0, "exit code of tap (%s)" % watching.err())
+            check("the product ended" in watching.err(), "it says: %s" % watching.err())
+            s.gateway.process.wait()
+            if number == signal.SIGTERM:
+                s.gateway.process = Process([port.binary(), "run", "--config", s.gateway.path], cwd=s.gateway.dir)
+                s.gateway.wait_ready()
+        equal(port.cli("tap", env=env)[0], 1, "exit code of tap without a product")
+        s.gateway.stop = lambda: port.Gateway.alive.remove(s.gateway)  # it is gone already
+
+
 # --- log -------------------------------------------------------------------------------------------------------------------
 
 @port.test("log: every line is JSON whatever was sent, and none has a key or a token")

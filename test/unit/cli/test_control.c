@@ -333,9 +333,11 @@ static void why_reads_an_access_log(void **state)
     assert_says(said.out, "request   POST /orders/7/pay, at 2026-11-20T10:46:04.121Z, took 2.500 ms\n");
     assert_says(said.out, "add payOrder to one of their roles");
     assert_null(strstr(said.out, "roles none")); /* a log does not tell the roles */
+    assert_says(said.out, "not told  the user's roles, the rule");
     assert_null(strstr(said.out, "forged"));
     assert_int_equal(command("why", "--json", "--log", file, "01J00000000000000000000001", NULL), CLI_OK);
     assert_says(said.out, "\"action\":null");
+    assert_says(said.out, "\"not_told\":[\"roles\",");
     assert_int_equal(command("why", "--log", file, "01J00000000000000000000002", NULL), CLI_FAILED);
     assert_says(said.err, "no access line");
     assert_int_equal(command("why", "--log", "/nowhere/at/all", "01J00000000000000000000002", NULL), CLI_FAILED);
