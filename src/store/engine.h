@@ -78,6 +78,7 @@ struct engine_ops {
     enum err (*leases)(struct engine *e, void (*fn)(void *ctx, str name, uint32_t lease_ms), void *ctx);
     /* Where the numbering stands now; cheap. */
     struct store_position (*at)(struct engine *e);
+    uint64_t (*floor)(struct engine *e);
     void (*status)(struct engine *e, struct engine_status *out);
     void (*close)(struct engine *e);
 };

@@ -15,12 +15,13 @@
  * answers the reads that wait, then commits as many of the batches as the bounds allow. While it does, the next jobs
  * arrive: the busier it is, the larger the transactions. */
 
-#define GROUP_MAX       256 /* batches a transaction */
-#define GROUP_BYTES_MAX ((size_t)4 << 20)
-#define TICK_MS         1000
-#define SWEEP_MAX       256
-#define COMPACT_MAX     5000
-#define COMPACT_EACH_MS 60000 /* for what is too old; what is too many goes at once */
+#define GROUP_MAX        256 /* batches a transaction */
+#define GROUP_BYTES_MAX  ((size_t)4 << 20)
+#define TICK_MS          1000
+#define SWEEP_MAX        256
+#define COMPACT_MAX      5000
+#define COMPACT_EACH_MS  60000 /* for what is too old; what is too many goes at once */
+#define COMPACT_AGAIN_MS 100
 
 static struct keeper_client *client_of(const struct store_job *job)
 {
@@ -182,6 +183,22 @@ static void do_reads(struct keeper *k, struct space *sp)
     sp->last = link;
 }
 
+static bool too_long(const struct keeper *k, const struct space *sp)
+{
+    uint64_t keep = k->config.history_max;
+    return sp->engine->ops->at(sp->engine).number - sp->floor > keep + keep / 8;
+}
+
+static void compact(struct keeper *k, struct space *sp)
+{
+    struct engine *e = sp->engine;
+    struct engine_history h = {k->config.history_max, (int64_t)keeper_now_s(k) - k->config.history_s, COMPACT_MAX};
+    sp->compacted_ms = loop_now_ms(k->loop);
+    if (e->ops->compact(e, &h, &sp->compacting) != ERR_OK) sp->compacting = false;
+    if (sp->compacting) keeper_again(k);
+    sp->floor = e->ops->floor(e);
+}
+
 static void serve(struct keeper *k, enum store_space s)
 {
     struct space *sp = &k->spaces[s];
@@ -194,23 +211,11 @@ static void serve(struct keeper *k, enum store_space s)
     commit(k, sp, jobs, n);
     keeper_watches_feed(k, s);
     sp->engine->ops->tidy(sp->engine);
+    /* not in every turn once it has failed: the tick tries again */
+    if (too_long(k, sp) && loop_now_ms(k->loop) - sp->compacted_ms >= COMPACT_AGAIN_MS) compact(k, sp);
 }
 
 /* --- upkeep --- */
-
-static void compact(struct keeper *k, struct space *sp)
-{
-    struct engine *e = sp->engine;
-    struct engine_status st;
-    uint64_t now_ms = loop_now_ms(k->loop), keep = k->config.history_max;
-    e->ops->status(e, &st);
-    bool too_many = st.at.number - st.floor > keep + keep / 8;
-    if (!too_many && !sp->compacting && now_ms - sp->compacted_ms < COMPACT_EACH_MS) return;
-    struct engine_history h = {keep, (int64_t)keeper_now_s(k) - k->config.history_s, COMPACT_MAX};
-    sp->compacted_ms = now_ms;
-    if (e->ops->compact(e, &h, &sp->compacting) != ERR_OK) sp->compacting = false;
-    if (sp->compacting) keeper_again(k);
-}
 
 static void upkeep(struct keeper *k, enum store_space s)
 {
@@ -223,7 +228,7 @@ static void upkeep(struct keeper *k, enum store_space s)
         sp->engine->ops->tidy(sp->engine);
     }
     if (swept == SWEEP_MAX) timer_set(k->loop, &k->tick, loop_now_ms(k->loop) + 1);
-    compact(k, sp);
+    if (too_long(k, sp) || loop_now_ms(k->loop) - sp->compacted_ms >= COMPACT_EACH_MS) compact(k, sp);
 }
 
 static void on_tick(struct timer *t)
@@ -274,6 +279,7 @@ bool keeper_open_space(struct keeper *k, enum store_space s)
         err = engine_sqlite_open(path, store_space_name(s), &sp->engine, why);
     }
     if (err == ERR_OK) err = keeper_watches_opened(k, s);
+    if (err == ERR_OK) sp->floor = sp->engine->ops->floor(sp->engine);
     if (err != ERR_OK && sp->engine) {
         sp->engine->ops->close(sp->engine);
         sp->engine = NULL;

@@ -20,7 +20,7 @@ struct space {
     struct store_job *first, **last;
     struct keeper_watch *watches; /* and those that are away */
     bool compacting;              /* more to forget at once */
-    uint64_t compacted_ms;
+    uint64_t compacted_ms, floor;
     uint64_t batches, ops, conflicts, commits, largest_commit, reads, swept;
     char why[KEEPER_WHY];
 };

@@ -398,6 +398,11 @@ static struct store_position memory_at(struct engine *e)
     return of(e)->at;
 }
 
+static uint64_t memory_floor(struct engine *e)
+{
+    return of(e)->floor;
+}
+
 static void memory_status(struct engine *e, struct engine_status *out)
 {
     const struct memory *m = of(e);
@@ -428,6 +433,7 @@ static const struct engine_ops memory_ops = {
     .lease_put = memory_lease_put,
     .leases = memory_leases,
     .at = memory_at,
+    .floor = memory_floor,
     .status = memory_status,
     .close = memory_close,
 };

@@ -296,6 +296,7 @@ static enum err sqlite_compact(struct engine *engine, const struct engine_histor
     sqlite3_bind_int64(s, 3, h->after_s);
     sqlite3_bind_int64(s, 4, h->most);
     enum err err = sqlite_step_done(e, s);
+    if (err == ERR_IO) checkpoint(e); /* a full disk: room in the log for the next try */
     if (err != ERR_OK) return err;
     *more = sqlite3_changes(e->db) == (int)h->most;
     return sqlite_read_span(e);
@@ -345,6 +346,7 @@ static enum err sqlite_sweep(struct engine *engine, int64_t now_s, uint32_t most
         return err;
     }
     rollback(e, before);
+    if (err == ERR_IO) checkpoint(e);
     return err;
 }
 
@@ -387,6 +389,11 @@ static struct store_position sqlite_at(struct engine *e)
     return of(e)->at;
 }
 
+static uint64_t sqlite_floor(struct engine *e)
+{
+    return of(e)->floor;
+}
+
 static uint64_t size_of(const char *path, const char *more)
 {
     char full[4096];
@@ -420,6 +427,7 @@ const struct engine_ops sqlite_engine_ops = {
     .lease_put = sqlite_lease_put,
     .leases = sqlite_leases,
     .at = sqlite_at,
+    .floor = sqlite_floor,
     .status = sqlite_status,
     .close = sqlite_close_engine,
 };
