@@ -1,8 +1,8 @@
 #include "roles/process_private.h"
 
 #include "base/clock.h"
-#include "base/pages.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "serve/notify.h"
 
 #include <errno.h>
