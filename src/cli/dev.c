@@ -4,12 +4,13 @@
  * text that `--save` writes as it stands. Loopback only; it writes into its own folder and nowhere else. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/rand.h"
 #include "cli/cli.h"
 #include "cli/dev_files.h"
 #include "crypto/digest.h"
 #include "identity/apikey.h"
 #include "net/unix_socket.h"
-#include "roles/gateway.h"
+#include "roles/run.h"
 #include "services/echo.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ struct dev {
     char key[APIKEY_MAX_LEN];
     size_t key_n;
     char to[NET_TEXT_MAX + 8];
+    char password[24]; /* of the throw-away user alice */
     const char *program;
     int echo_fd;
     struct echo *echo;
@@ -88,6 +90,9 @@ static enum err make_config(struct dev *d)
                   "environment: dev            # refusals name the rule; any other word keeps it inside\n"
                   "listen: {gateway: \"127.0.0.1:8080\", admin: \"127.0.0.1:8081\"}\n");
     buf_printf(c, "data: \"%s\"\n", d->data);
+    buf_printf(c, "authentication:               # users who log in here; `sallyport user add` makes them\n"
+                  "  issuer: http://127.0.0.1:8080\n"
+                  "store: {engine: memory}       # gone when it ends; `sqlite` keeps it in `data`\n");
     buf_printf(c,
                "issuers:\n"
                "  dev:                      # throw-away: `sallyport token mint --dev` signs with its key\n"
@@ -100,7 +105,7 @@ static enum err make_config(struct dev *d)
                "    roles: any\n"
                "    permissions: any\n",
                d->data);
-    buf_printf(c, "products:\n  dev:\n    keys: [{id: \"%.*s\", sha256: \"", STR_ARG(parts.id));
+    buf_printf(c, "products:\n  dev:\n    login: password\n    keys: [{id: \"%.*s\", sha256: \"", STR_ARG(parts.id));
     for (size_t i = 0; i < sizeof digest; i++) buf_printf(c, "%02x", digest[i]);
     buf_printf(c,
                "\"}]\n    may: [everything]\n"
@@ -126,6 +131,10 @@ static void banner(struct gateway *g, void *ctx)
         "a user:  curl -i -H 'apikey: %.*s' -H \"Authorization: Bearer $(%s token mint --dev --data '%s' --sub alice "
         "--roles user)\" http://%.*s/\n",
         (int)d->key_n, d->key, d->program, d->data, STR_ARG(at));
+    if (run_throw_away_user(g, STR("alice"), str_of(d->password), STR("user")) == ERR_OK)
+        printf("login:   curl -i -H 'apikey: %.*s' -H 'Content-Type: application/json' -d "
+               "'{\"username\":\"alice\",\"password\":\"%s\"}' http://%.*s/authentication/login\n",
+               (int)d->key_n, d->key, d->password, STR_ARG(at));
     printf("why:     %s why --socket '%s' last\n", d->program, gateway_socket(g));
     printf("watch:   %s tap --socket '%s' --for 5\n", d->program, gateway_socket(g));
     printf("keep:    %s dev --data '%s' --save sallyport.yaml\n", d->program, d->data);
@@ -167,6 +176,7 @@ static int run(const struct cli_args *args)
         (void)snprintf(d.to, sizeof d.to, "127.0.0.1:%u", port);
     }
     buf_init(&d.config, TEXT_MAX);
+    rand_hex(d.password, 8);
     int code = CLI_FAILED;
     if (dev_issuer_make(d.data, STR("dev"), STR("dev")) != ERR_OK || make_config(&d) != ERR_OK) {
         code = cli_failure(args, "cannot write into %s: %s", d.data, strerror(errno));
@@ -182,7 +192,7 @@ static int run(const struct cli_args *args)
                                     .on_ready = banner,
                                     .on_stop = stop_echo,
                                     .ctx = &d};
-        code = gateway_run(&o);
+        code = run_roles(&o);
     }
     buf_free(&d.config);
     return code;

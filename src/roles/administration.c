@@ -120,6 +120,11 @@ enum err administration_start(struct administration *a, struct loop *loop)
     return a->store && a->pool ? admin_new(&o, &a->admin) : ERR_NO_MEMORY;
 }
 
+struct store *administration_store(struct administration *a)
+{
+    return a->store;
+}
+
 void administration_stop(struct administration *a)
 {
     if (!a) return;

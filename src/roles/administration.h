@@ -33,6 +33,8 @@ struct audit *administration_audit(struct administration *a);
 void administration_snapshot(struct administration *a, struct snapshot *snap);
 /* Begins to answer. ERR_NO_MEMORY. */
 MUST_USE enum err administration_start(struct administration *a, struct loop *loop);
+/* Its client of the store, from administration_start on. */
+struct store *administration_store(struct administration *a);
 /* Records the denials of these rings from now on (roles/refusals.h). ERR_NO_MEMORY. */
 MUST_USE enum err administration_follow(struct administration *a,
                                         size_t (*rings)(void *ctx, const struct decision_ring **out), void *ctx);

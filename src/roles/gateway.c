@@ -554,6 +554,11 @@ const char *gateway_socket(const struct gateway *g)
     return g->socket_path;
 }
 
+void *gateway_ctx(struct gateway *g)
+{
+    return g->options.ctx;
+}
+
 struct loop *gateway_loop(struct gateway *g)
 {
     return g->loop;

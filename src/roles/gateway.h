@@ -54,6 +54,7 @@ str gateway_address(const struct gateway *g, size_t i); /* "127.0.0.1:8080"; emp
 str gateway_admin_address(const struct gateway *g);     /* empty: none */
 const char *gateway_socket(const struct gateway *g);
 struct loop *gateway_loop(struct gateway *g);
+void *gateway_ctx(struct gateway *g); /* of its options */
 /* The decision rings of its workers, as serve/control.h wants them: `gateway` is a struct gateway. */
 size_t gateway_rings(void *gateway, const struct decision_ring **out);
 

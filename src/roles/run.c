@@ -1,12 +1,16 @@
 #include "roles/run.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "crypto/password.h"
+#include "crypto/secret.h"
 #include "roles/administration.h"
 #include "roles/authentication.h"
 #include "roles/data.h"
 #include "roles/seal_key.h"
 #include "store/local.h"
 #include "store/remote.h"
+#include "store/user_record.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -138,6 +142,59 @@ static void extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
 {
     struct run *r = ctx;
     administration_cancel(r->administration, reply, waiting);
+}
+
+/* --- a user to try things with --- */
+
+struct new_user {
+    struct store_job job;
+    struct store_op op;
+    struct record_key key;
+    struct buf value;
+};
+
+static void on_user(struct store_job *job)
+{
+    struct new_user *u = CONTAINER_OF(job, struct new_user, job);
+    if (job->err != ERR_OK)
+        log_event(LOG_LEVEL_ERROR, log_msg("the throw-away user could not be made"),
+                  log_str("error", str_of(err_name(job->err))));
+    store_job_clear(job);
+    buf_free(&u->value);
+    free(u);
+}
+
+enum err run_throw_away_user(struct gateway *g, str name, str password, str role)
+{
+    struct run *r = gateway_ctx(g);
+    struct new_user *u = calloc(1, sizeof *u);
+    char hash[PASSWORD_HASH_MAX];
+    uint64_t now_ms = clock_wall_ms();
+    struct store *store = administration_store(r->administration);
+    if (!u) return ERR_NO_MEMORY;
+    buf_init(&u->value, RECORD_MAX);
+    enum err e = password_hash(password, (struct password_cost){(size_t)19 << 20, 2}, hash);
+    struct user_record user = {.sub = name,
+                               .password = str_of(hash),
+                               .roles = &role,
+                               .n_roles = 1,
+                               .created_ms = now_ms,
+                               .changed_ms = now_ms,
+                               .password_ms = now_ms};
+    if (e == ERR_OK) e = user_record_put(&u->value, &user);
+    secret_wipe(hash, sizeof hash);
+    if (e != ERR_OK) {
+        buf_free(&u->value);
+        free(u);
+        return e;
+    }
+    u->op = (struct store_op){.verb = STORE_PUT,
+                              .key = user_record_key(&u->key, user_base_default, name),
+                              .value = buf_str(&u->value)};
+    u->job =
+        (struct store_job){.kind = STORE_BATCH, .space = STORE_IDENTITY, .ops = &u->op, .n_ops = 1, .done = on_user};
+    store_submit(store, &u->job);
+    return ERR_OK;
 }
 
 /* --- the end, the other way round --- */

@@ -15,4 +15,8 @@
 int run_roles(const struct gateway_options *options);
 int run_gateway_role(const struct gateway_options *options);
 
+/* For on_ready of run_roles, where a throw-away user is wanted: puts one with that password and role into the base
+ * "users", over one that is there. Takes as long as a password's hash; the store answers later. ERR_NO_MEMORY. */
+MUST_USE enum err run_throw_away_user(struct gateway *g, str name, str password, str role);
+
 #endif

@@ -65,6 +65,11 @@ tell "(Nobody else can say so:)"
 shows "curl -s -H 'apikey: $key' -H 'X-User-ID: alice' $gateway/orders/7"
 expects "a forged header is gone" '"asked_by": null'
 
+tell "A user can log in, too, with a password; the answer is a token of the gateway's own and one to renew it with:"
+paste login
+expects "logged in" '"access_token":"'
+expects "and stays so" '"refresh_token":"sr_'
+
 tell "why explains both: what was refused …"
 shows "sallyport why $refused"
 expects "the refusal" 'denied'
