@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/unix_socket.h"
-#include "store/keeper.h"
+#include "roles/administration.h"
+#include "roles/seal_key.h"
+#include "store/local.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -166,7 +168,36 @@ void data_role_metrics(struct data_role *r, struct buf *out)
 struct data_process {
     struct data_options options;
     struct data_role *role;
+    struct seal seal; /* signs the record; opens no secret here */
+    struct administration *administration;
 };
+
+static uint32_t served(const struct data_process *d)
+{
+    return d->options.spaces ? d->options.spaces : KEEPER_ALL;
+}
+
+static struct store *store_new(void *ctx, struct loop *loop)
+{
+    struct data_process *d = ctx;
+    struct store *s;
+    return store_local_new(d->role->keeper, loop, served(d), &s) == ERR_OK ? s : NULL;
+}
+
+/* Without the space of the record's heads nothing can be recorded, and so nothing administered here. */
+static enum err start_administration(struct data_process *d, struct process *p)
+{
+    if (!(served(d) & KEEPER_SPACE(STORE_AUDIT))) return ERR_OK;
+    struct administration_options o = {.chain = "data",
+                                       .data = d->options.data,
+                                       .seal = &d->seal,
+                                       .store_new = store_new,
+                                       .keeper = d->role->keeper,
+                                       .ctx = d};
+    enum err e = seal_key_load_from(&process_config(p)->seal, process_data(p), &d->seal);
+    if (e == ERR_OK) e = administration_open(&o, &d->administration);
+    return e == ERR_OK ? administration_start(d->administration, process_loop(p)) : e;
+}
 
 static enum err start(struct process *p, void *ctx)
 {
@@ -176,14 +207,30 @@ static enum err start(struct process *p, void *ctx)
     d->options.engine = process_config(p)->engine;
     enum err e = data_role_start(&d->options, process_loop(p), &d->role, why);
     if (e != ERR_OK && why[0]) fprintf(stderr, "sallyport: %s\n", why);
-    return e;
+    return e == ERR_OK ? start_administration(d, p) : e;
 }
 
 static void stop(struct process *p, void *ctx)
 {
     struct data_process *d = ctx;
     (void)p;
+    administration_stop(d->administration);
+    administration_close(&d->administration);
     data_role_stop(&d->role);
+    seal_wipe(&d->seal);
+}
+
+static bool extra(void *ctx, const struct control_peer *peer, const struct request *request, str body,
+                  struct control_reply *reply)
+{
+    struct data_process *d = ctx;
+    return administration_extra(d->administration, peer, request, body, reply);
+}
+
+static void extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
+{
+    struct data_process *d = ctx;
+    administration_cancel(d->administration, reply, waiting);
 }
 
 static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
@@ -204,6 +251,7 @@ static void metrics(void *ctx, struct buf *out)
 {
     struct data_process *d = ctx;
     data_role_metrics(d->role, out);
+    if (d->administration) administration_metrics(d->administration, out);
 }
 
 static str listeners(void *ctx, struct arena *mem)
@@ -229,7 +277,9 @@ int data_role_run(const struct data_options *options, const struct process_optio
                                              .checks = checks,
                                              .metrics = metrics,
                                              .listeners = listeners,
-                                             .connections = connections};
+                                             .connections = connections,
+                                             .extra = extra,
+                                             .extra_cancel = extra_cancel};
     struct data_process d = {.options = *options};
     return process_run(&role, &d, process);
 }

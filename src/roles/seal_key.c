@@ -42,20 +42,21 @@ static enum err own_file_ok(const char *path)
     return (st.st_uid == geteuid() || st.st_uid == 0) && !(st.st_mode & (S_IRWXG | S_IRWXO)) ? ERR_OK : ERR_DENIED;
 }
 
-enum err seal_key_load(const struct snapshot *snap, struct seal *out)
+enum err seal_key_load_from(const struct config_secret *where, const char *data, struct seal *out)
 {
     char path[4096];
-    struct config_secret from = snap->seal;
+    struct config_secret from = *where;
     struct secret secret;
     struct secret_why why;
     if (from.provider == SECRET_NONE) {
-        enum err e = snapshot_data_path(snap, SEAL_KEY_FILE, path, sizeof path);
-        if (e == ERR_OK) e = make_file(path);
+        int n = snprintf(path, sizeof path, "%s/" SEAL_KEY_FILE, data);
+        enum err e = n > 0 && (size_t)n < sizeof path ? make_file(path) : ERR_LIMIT;
         if (e == ERR_OK) e = own_file_ok(path);
         if (e != ERR_OK) {
             fprintf(stderr, "sallyport: the sealing key %s %s\n", path,
-                    e == ERR_DENIED ? "can be read by others: chmod 600, and make a new one if somebody has"
-                                    : strerror(errno));
+                    e == ERR_DENIED  ? "can be read by others: chmod 600, and make a new one if somebody has"
+                    : e == ERR_LIMIT ? "has too long a path: choose a shorter `data`"
+                                     : strerror(errno));
             return e;
         }
         from = (struct config_secret){.provider = SECRET_FILE, .value.s = str_of(path)};
@@ -69,4 +70,16 @@ enum err seal_key_load(const struct snapshot *snap, struct seal *out)
     secret_free(&secret);
     if (e == ERR_DENIED) fprintf(stderr, "sallyport: the sealing key is too short: 32 bytes at least\n");
     return e;
+}
+
+enum err seal_key_load(const struct snapshot *snap, struct seal *out)
+{
+    char data[4096];
+    enum err e = snapshot_data_path(snap, ".", data, sizeof data);
+    if (e != ERR_OK) {
+        fprintf(stderr, "sallyport: the sealing key has too long a path: choose a shorter `data`\n");
+        return e;
+    }
+    data[strlen(data) - 2] = 0;
+    return seal_key_load_from(&snap->seal, data, out);
 }

@@ -11,5 +11,7 @@
 /* Says on stderr what is wrong, as "sallyport: …". ERR_DENIED: too short, or a file that not only its owner may read;
  * ERR_IO and those of secret_fetch. */
 MUST_USE enum err seal_key_load(const struct snapshot *snap, struct seal *out);
+/* The same from a configuration that is not compiled: `from` is its `seal`, `data` the path of the data folder. */
+MUST_USE enum err seal_key_load_from(const struct config_secret *from, const char *data, struct seal *out);
 
 #endif
