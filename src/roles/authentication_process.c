@@ -1,11 +1,10 @@
 /* `sallyport authentication`: the role as a process of its own. Its store is that of the data role at its socket in the
  * data folder; its part of the audit record is the chain "authentication". */
-#include "audit/audit.h"
+#include "roles/administration.h"
 #include "roles/authentication.h"
 #include "roles/data.h"
 #include "roles/process.h"
 #include "roles/seal_key.h"
-#include "services/admin.h"
 #include "store/remote.h"
 
 #include <stdio.h>
@@ -18,7 +17,7 @@ struct authentication_process {
     struct authentication *service;
     struct process *process;
     struct seal seal;
-    struct audit *audit;
+    struct administration *administration;
     struct timer look;
     char address[4200], name[STORE_NAME_MAX];
 };
@@ -30,21 +29,26 @@ static struct store *store_at_socket(void *ctx, struct loop *loop)
     return store_remote_new(loop, str_of(a->address), str_of(a->name), &s) == ERR_OK ? s : NULL;
 }
 
-static enum err open_audit(struct authentication_process *a, const char *data)
+static bool counts_now(void *ctx, struct authentication_counts *counts, bool *ready)
 {
-    unsigned char key[ADMIN_AUDIT_KEY_LEN];
-    char folder[4200];
-    enum audit_fault fault = AUDIT_FAULT_NONE;
-    admin_audit_key(&a->seal, key);
-    snprintf(folder, sizeof folder, "%s/audit", data);
-    struct audit_options o = {.folder = folder,
-                              .chain = "authentication",
-                              .key = str_make((const char *)key, sizeof key),
-                              .store_new = store_at_socket,
-                              .ctx = a};
-    enum err e = audit_open(&o, &a->audit, &fault);
-    secret_wipe(key, sizeof key);
-    if (e != ERR_OK) fprintf(stderr, "sallyport: the audit record in %s: %s\n", folder, audit_fault_text(fault));
+    const struct authentication_process *a = ctx;
+    if (!a->service) return false;
+    authentication_count(a->service, counts);
+    *ready = authentication_ready(a->service);
+    return true;
+}
+
+static enum err open_administration(struct authentication_process *a, struct process *p)
+{
+    struct administration_options o = {.chain = "authentication",
+                                       .data = process_data(p),
+                                       .seal = &a->seal,
+                                       .sealing = true,
+                                       .store_new = store_at_socket,
+                                       .authentication = counts_now,
+                                       .ctx = a};
+    enum err e = administration_open(&o, &a->administration);
+    if (e == ERR_OK) administration_snapshot(a->administration, process_snapshot(p));
     return e;
 }
 
@@ -60,21 +64,22 @@ static enum err start(struct process *p, void *ctx)
     snprintf(a->address, sizeof a->address, "unix:%s/" DATA_SOCKET, process_data(p));
     snprintf(a->name, sizeof a->name, "authentication/%ld", (long)getpid());
     enum err e = seal_key_load(snap, &a->seal);
-    if (e == ERR_OK) e = open_audit(a, process_data(p));
+    if (e == ERR_OK) e = open_administration(a, p);
     if (e != ERR_OK) return e;
     struct store *store = store_at_socket(a, process_loop(p));
     struct authentication_options o = {.loop = process_loop(p),
                                        .snapshot = snap,
                                        .store = store,
                                        .seal = &a->seal,
-                                       .audit = a->audit};
+                                       .audit = administration_audit(a->administration)};
     e = store ? authentication_new(&o, &a->service) : ERR_NO_MEMORY;
     if (e != ERR_OK) {
         store_free(&store);
         fprintf(stderr, "sallyport: %s/" AUTHENTICATION_SOCKET ": %s\n", process_data(p),
                 e == ERR_CONFLICT ? "another process answers there" : err_name(e));
+        return e;
     }
-    return e;
+    return administration_start(a->administration, process_loop(p));
 }
 
 static void on_process_look(struct timer *t)
@@ -100,8 +105,9 @@ static void stop(struct process *p, void *ctx)
 {
     struct authentication_process *a = ctx;
     timer_clear(process_loop(p), &a->look);
+    administration_stop(a->administration);
     authentication_free(&a->service);
-    audit_close(&a->audit);
+    administration_close(&a->administration);
     seal_wipe(&a->seal);
 }
 
@@ -111,8 +117,13 @@ static enum err reload(struct process *p, void *ctx, const struct config *config
     struct authentication_process *a = ctx;
     (void)p;
     (void)config;
-    (void)d;
-    return snap->authentication.on ? authentication_reload(a->service, snap) : ERR_UNSUPPORTED;
+    if (!snap->authentication.on)
+        diag_add(d, DIAG_ERROR, "needs_restart", (struct config_pos){0}, 0,
+                 STR("end the role, or take the change back"),
+                 "the section authentication is gone while the Authentication Service runs");
+    enum err e = snap->authentication.on ? authentication_reload(a->service, snap) : ERR_UNSUPPORTED;
+    if (e == ERR_OK) administration_snapshot(a->administration, snap);
+    return e;
 }
 
 static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
@@ -129,6 +140,20 @@ static void metrics(void *ctx, struct buf *out)
 {
     const struct authentication_process *a = ctx;
     if (a->service) authentication_metrics(a->service, out);
+    administration_metrics(a->administration, out);
+}
+
+static bool extra(void *ctx, const struct control_peer *peer, const struct request *request, str body,
+                  struct control_reply *reply)
+{
+    struct authentication_process *a = ctx;
+    return administration_extra(a->administration, peer, request, body, reply);
+}
+
+static void extra_cancel(void *ctx, struct control_reply *reply, void *waiting)
+{
+    struct authentication_process *a = ctx;
+    administration_cancel(a->administration, reply, waiting);
 }
 
 static str listeners(void *ctx, struct arena *mem)
@@ -148,7 +173,9 @@ int authentication_role_run(const struct process_options *process)
                                              .reload = reload,
                                              .checks = checks,
                                              .metrics = metrics,
-                                             .listeners = listeners};
+                                             .listeners = listeners,
+                                             .extra = extra,
+                                             .extra_cancel = extra_cancel};
     struct authentication_process *a = calloc(1, sizeof *a);
     if (!a) return 1;
     int code = process_run(&role, a, process);
