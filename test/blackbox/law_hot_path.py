@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import port
+from control_space import Store
 from port import Skip, check, equal
 
 sys.path.insert(0, os.path.join(port.ROOT, "test", "support"))
@@ -43,13 +44,13 @@ class PlainUpstream:
 class Bench:
     """A gateway that counts, its upstream, and CONNECTIONS warm connections that ask with known tokens."""
 
-    def __init__(self):
+    def __init__(self, **config):
         self.dir = tempfile.mkdtemp()
         self.counters = Counters(os.environ.get("BUILD", ""), os.path.join(self.dir, "counts"))
         if not self.counters.available():
             raise Skip("no test/libcount.so in BUILD")
         self.shop = port.Shop(upstream=PlainUpstream(), env=self.counters.env,
-                              change=lambda config: config.update(log={"access": True}))
+                              change=lambda c: c.update(log={"access": True}, **config))
         self.fields = [self.shop.auth("user%d" % i) for i in range(8)]
         self.clients = [self.shop.client() for _ in range(CONNECTIONS)]
         # Warm: every worker has seen every token, has its pools filled and its buffers made.
@@ -143,6 +144,23 @@ def _():
     # Attaching interrupts the calls that were under way; a worker rests in epoll_wait, which is not traced.
     futexes = {tid: c["futex"] for tid, c in workers.items() if c["futex"]}
     check(not futexes, "no worker calls futex: %s" % futexes)
+
+
+@port.test("10,000 warm requests to a gateway that a store feeds, revocations in force: nothing forbidden either")
+def _():
+    b = Bench(store={"engine": "memory"}, feed={"lease": "1h"})
+    try:
+        store = Store(b.shop.gateway.data)
+        n = int(store.ask('many 1000 revoked/token/j {"before_s":1,"at_ms":1}'))
+        store.in_force(n)
+        b.ask(CONNECTIONS * 64)  # each known token was compared with them
+        workers = b.count(REQUESTS)
+        check(len(workers) == 2, "both workers serve, not %d" % len(workers))
+        check(not broken(workers), "nothing forbidden happened: %s" % broken(workers))
+        equal(b.shop.gateway.metrics()["sallyport_feed_revocations"], 1000, "revocations in force")
+        store.stop()
+    finally:
+        b.stop()
 
 
 @port.cases("a planted fault shows", [("malloc", "alloc"), ("mutex", "lock"), ("signature", "signature")])
