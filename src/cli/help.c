@@ -5,7 +5,7 @@
 static const char *const group_titles[] = {
     [CLI_GROUP_SERVE] = "Serve",
     [CLI_GROUP_ASK] = "Ask",
-    [CLI_GROUP_KEYS] = "Keys and tokens",
+    [CLI_GROUP_ADMIN] = "Administer (`sallyport help WORD` lists each)",
     [CLI_GROUP_ABOUT] = "About",
 };
 
@@ -35,6 +35,31 @@ static const struct cli_entry *print_family_line(FILE *out, const struct cli_ent
     return entry - 1;
 }
 
+/* The administration by its first words only: "  user … product … revoke". */
+static void print_words(FILE *out, enum cli_group group)
+{
+    enum { WIDTH = 78 };
+    int column = 0;
+    size_t last_n = 0;
+    const char *last = "";
+    for (const struct cli_entry *entry = cli_table; entry->command; entry++) {
+        const char *name = entry->command->name;
+        size_t n = strcspn(name, " ");
+        if (entry->group != group || (n == last_n && strncmp(name, last, n) == 0)) continue;
+        bool family = name[n] == ' ';
+        int width = 2 + (int)n + (family ? 2 : 0);
+        if (column + width > WIDTH) {
+            fputc('\n', out);
+            column = 0;
+        }
+        fprintf(out, "  %.*s%s", (int)n, name, family ? " …" : "");
+        column += width;
+        last = name;
+        last_n = n;
+    }
+    fputc('\n', out);
+}
+
 void cli_print_overview(FILE *out)
 {
     fputs("Sallyport: an API gateway that lets in only who may.\n"
@@ -43,9 +68,13 @@ void cli_print_overview(FILE *out)
     for (size_t group = 0; group < ARRAY_LEN(group_titles); group++) {
         bool titled = false;
         for (const struct cli_entry *entry = cli_table; entry->command; entry++) {
-            if (entry->group != (enum cli_group)group) continue;
+            if (entry->group != (enum cli_group)group || (titled && group == CLI_GROUP_ADMIN)) continue;
             if (!titled) fprintf(out, "%s\n", group_titles[group]);
             titled = true;
+            if (group == CLI_GROUP_ADMIN) {
+                print_words(out, CLI_GROUP_ADMIN);
+                continue;
+            }
             if (family_size(entry->command->name) > 1)
                 entry = print_family_line(out, entry);
             else
