@@ -131,7 +131,7 @@ static void bare_put(struct bare *b)
 /* Writes a second in transactions of n. */
 static double bare_round(struct bare *b, int n)
 {
-    uint64_t start = clock_mono_ns(), now = start, done = 0;
+    uint64_t start = clock_mono_ns(), now, done = 0;
     while ((now = clock_mono_ns()) - start < round_ns) {
         step(b, b->begin);
         for (int i = 0; i < n; i++) bare_put(b);

@@ -1,4 +1,5 @@
-/* The inside of the keeper: keeper.c (life, clients, jobs), keeper_watch.c (watchers and leases), keeper_task.c (what
+/* The inside of the keeper: keeper.c (life, clients, jobs), keeper_page.c (what watchers are told), keeper_watch.c
+ * (watchers and leases), keeper_task.c (what
  * operators ask for). Everything here belongs to the keeper's thread, but for what says otherwise. */
 #ifndef SALLYPORT_STORE_KEEPER_PRIVATE_H
 #define SALLYPORT_STORE_KEEPER_PRIVATE_H
@@ -12,6 +13,9 @@
 
 #define KEEPER_DIR_MAX  3000
 #define KEEPER_PATH_MAX (KEEPER_DIR_MAX + 72)
+
+#define KEEPER_PAGE_CHANGES 256
+#define KEEPER_PAGE_BYTES   ((size_t)64 << 10) /* a single larger entry makes a larger page */
 
 struct space {
     bool served;
@@ -110,7 +114,19 @@ void keeper_again(struct keeper *k);
 bool keeper_open_space(struct keeper *k, enum store_space s);
 void keeper_space_path(const struct keeper *k, enum store_space s, const char *more, char out[KEEPER_PATH_MAX]);
 
+/* The engine that serves the watcher's space now, or NULL. */
+static inline struct engine *keeper_engine_of(const struct keeper_watch *w)
+{
+    const struct space *sp = &w->keeper->spaces[w->space];
+    return sp->frozen ? NULL : sp->engine;
+}
+
+/* keeper_page.c: sends the next page to a watcher that is hungry, if there is anything to tell. */
+void keeper_page_feed(struct keeper_watch *w);
+
 /* keeper_watch.c */
+/* To be called whenever the space moves on or the watcher does. */
+void keeper_watch_reckon(struct keeper_watch *w, struct store_position head);
 void keeper_watches_feed(struct keeper *k, enum store_space s);
 void keeper_watches_tick(struct keeper *k, enum store_space s);
 /* Who held a lease when the space was closed is away, until it has come back or its lease is over. A space whose leases

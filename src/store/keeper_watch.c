@@ -8,11 +8,6 @@
  * out (the memory is the client's until keeper_watch_next). What the client says travels as one note that is filled
  * under the keeper's lock and posted once, however much is said before the keeper reads it. */
 
-#define PAGE_CHANGES 256
-#define PAGE_BYTES   ((size_t)64 << 10) /* a single larger entry makes a larger page */
-#define SCAN_MAX     2048               /* changes looked through for one page */
-#define TELL_EACH    10000              /* foreign changes after which an empty page moves the watcher on */
-
 static uint64_t mono_ms(void)
 {
     return clock_mono_ns() / 1000000;
@@ -21,12 +16,6 @@ static uint64_t mono_ms(void)
 static str name_of(const struct keeper_watch *w)
 {
     return str_make(w->name, w->name_n);
-}
-
-static struct engine *engine_of(const struct keeper_watch *w)
-{
-    const struct space *sp = &w->keeper->spaces[w->space];
-    return sp->frozen ? NULL : sp->engine;
 }
 
 static void watch_free(struct keeper_watch *w)
@@ -55,7 +44,7 @@ static uint64_t in_force(const struct keeper_watch *w)
 }
 
 /* Called whenever the space moves on or the watcher does. owed_since: when the oldest change it lacks was made. */
-static void reckon(struct keeper_watch *w, struct store_position head)
+void keeper_watch_reckon(struct keeper_watch *w, struct store_position head)
 {
     uint64_t has = w->at.epoch == head.epoch ? in_force(w) : 0;
     if (has >= head.number && w->at.epoch == head.epoch) {
@@ -72,196 +61,9 @@ static void reckon(struct keeper_watch *w, struct store_position head)
     w->later_since_ms = 0;
 }
 
-/* --- pages --- */
-
-struct page_walk {
-    struct keeper_watch *w;
-    struct engine *engine;
-    uint32_t scanned;
-    uint64_t looked; /* the last number that was looked at */
-    bool full;
-    enum err err;
-};
-
-/* Slices are offsets until the page is whole. */
-static str keep(struct buf *b, str s)
-{
-    size_t at = b->n;
-    buf_put(b, s);
-    return str_make((const char *)(uintptr_t)at, s.n);
-}
-
-static enum err add(struct keeper_watch *w, enum store_change_kind kind, struct store_position at,
-                    const struct store_entry *e)
-{
-    struct store_change *c = &w->changes[w->page.n];
-    *c = (struct store_change){.kind = kind, .at = at};
-    if (e) c->entry = *e;
-    c->entry.key = keep(&w->bytes, c->entry.key);
-    c->entry.value = keep(&w->bytes, c->entry.value);
-    if (w->bytes.bad) return ERR_NO_MEMORY;
-    w->page.n++;
-    return ERR_OK;
-}
-
-static bool page_full(const struct keeper_watch *w)
-{
-    return w->page.n >= PAGE_CHANGES - 2 || w->bytes.n >= PAGE_BYTES; /* two for the marks of a resync */
-}
-
-/* What the key holds now, told at the change that wrote it; what a later change overwrote is told there. */
-static enum err tell_change(struct page_walk *p, const struct engine_change *c)
-{
-    struct store_entry e;
-    enum err err = p->engine->ops->get(p->engine, c->key, (int64_t)keeper_now_s(p->w->keeper), &e);
-    if (err != ERR_OK) return err;
-    struct store_position at = {p->engine->ops->at(p->engine).epoch, c->number};
-    if (c->removed && !e.version) {
-        e.key = c->key;
-        return add(p->w, STORE_REMOVED, at, &e);
-    }
-    return !c->removed && e.version == c->number ? add(p->w, STORE_CHANGED, at, &e) : ERR_OK;
-}
-
-static bool on_change(void *ctx, const struct engine_change *c)
-{
-    struct page_walk *p = ctx;
-    p->full = page_full(p->w) || ++p->scanned > SCAN_MAX;
-    if (p->full) return false;
-    if (str_starts(c->key, str_make(p->w->prefix, p->w->prefix_n))) p->err = tell_change(p, c);
-    if (p->err != ERR_OK) return false;
-    p->looked = c->number;
-    return true;
-}
-
-static enum err page_of_changes(struct keeper_watch *w, struct engine *e, bool *more)
-{
-    struct page_walk p = {w, e, 0, w->at.number, false, ERR_OK};
-    enum err err = e->ops->changes(e, w->at.number, on_change, &p);
-    if (err == ERR_OK) err = p.err;
-    if (err != ERR_OK) return err;
-    if (w->page.n) { /* what lies before the first of them is in force if all before it was confirmed */
-        uint64_t before = w->page.changes[0].at.number - 1;
-        if (w->confirmed >= w->delivered && before > w->confirmed) w->confirmed = before;
-        w->delivered = w->page.changes[w->page.n - 1].at.number;
-    }
-    w->at.number = p.looked;
-    w->page.at = w->at;
-    *more = p.full;
-    return ERR_OK;
-}
-
-static bool on_entry(void *ctx, const struct store_entry *e)
-{
-    struct page_walk *p = ctx;
-    p->full = page_full(p->w);
-    if (p->full) return false;
-    p->err = add(p->w, STORE_CHANGED, (struct store_position){p->w->resync_at.epoch, e->version}, e);
-    if (p->err != ERR_OK) return false;
-    memcpy(p->w->cursor, e->key.p, e->key.n);
-    p->w->cursor[e->key.n] = '\0'; /* the least key behind it; no key holds a NUL */
-    p->w->cursor_n = e->key.n + 1;
-    return true;
-}
-
-static enum err page_of_resync(struct keeper_watch *w, struct engine *e)
-{
-    char room[STORE_KEY_MAX];
-    struct page_walk p = {w, e, 0, 0, false, ERR_OK};
-    enum err err = ERR_OK;
-    if (!w->cursor_n) {
-        err = add(w, STORE_RESYNC_BEGIN, w->resync_at, NULL);
-        memcpy(w->cursor, w->prefix, w->prefix_n);
-        w->cursor_n = w->prefix_n;
-    }
-    str to = store_prefix_end(str_make(w->prefix, w->prefix_n), room);
-    if (err == ERR_OK)
-        err = e->ops->range(e, str_make(w->cursor, w->cursor_n), to, false, (int64_t)keeper_now_s(w->keeper), on_entry,
-                            &p);
-    if (err == ERR_OK) err = p.err;
-    w->page.at = (struct store_position){0};
-    if (err != ERR_OK || p.full) return err;
-    err = add(w, STORE_RESYNC_END, w->resync_at, NULL);
-    if (err != ERR_OK) return err;
-    w->resync = false;
-    w->page.at = w->at = w->resync_at;
-    w->delivered = w->at.number;
-    return ERR_OK;
-}
-
-static void begin_resync(struct keeper_watch *w, struct engine *e)
-{
-    w->resync = true;
-    w->resync_at = e->ops->at(e);
-    w->at = (struct store_position){w->resync_at.epoch, 0};
-    w->cursor_n = 0;
-    w->confirmed = 0;
-    w->delivered = UINT64_MAX;
-}
-
-static void on_page_mail(struct mail *m, void *owner)
-{
-    (void)owner;
-    struct keeper_watch *w = CONTAINER_OF(m, struct keeper_watch, page_mail);
-    w->on_page(w->owner, &w->page);
-}
-
-static void send_page(struct keeper_watch *w)
-{
-    for (uint32_t i = 0; i < w->page.n; i++) {
-        struct store_entry *e = &w->changes[i].entry;
-        e->key.p = e->key.n ? w->bytes.p + (uintptr_t)e->key.p : "";
-        e->value.p = e->value.n ? w->bytes.p + (uintptr_t)e->value.p : "";
-    }
-    w->hungry = false;
-    w->told = true;
-    w->told_number = w->at.number;
-    pthread_mutex_lock(&w->keeper->lock);
-    if (!w->stop) {
-        w->page_mail.on_mail = on_page_mail;
-        mail_post(w->client->loop, &w->page_mail);
-    }
-    pthread_mutex_unlock(&w->keeper->lock);
-}
-
-/* One page, if there is anything to tell. On a failure the watcher stays hungry and is tried again at the next tick;
- * what the page would have told is told then, as the watcher's place is only moved on with it. */
-static void feed(struct keeper_watch *w)
-{
-    struct engine *e = engine_of(w);
-    if (!e) return;
-    struct store_position head = e->ops->at(e);
-    if (w->hungry && (w->at.epoch != head.epoch || (!w->resync && w->at.number > head.number))) begin_resync(w, e);
-    bool more = w->hungry;
-    while (more && (w->resync || w->at.number < head.number || !w->told)) {
-        w->page.n = 0;
-        buf_clear(&w->bytes);
-        char cursor[sizeof w->cursor];
-        size_t cursor_n = w->cursor_n;
-        memcpy(cursor, w->cursor, cursor_n);
-        more = false;
-        enum err err = w->resync ? page_of_resync(w, e) : page_of_changes(w, e, &more);
-        if (err == ERR_NOT_FOUND) {
-            begin_resync(w, e);
-            more = true;
-            continue;
-        }
-        if (err != ERR_OK) {
-            memcpy(w->cursor, cursor, cursor_n);
-            w->cursor_n = cursor_n;
-            break;
-        }
-        if (w->page.n || !w->told || w->at.number - w->told_number >= TELL_EACH) {
-            send_page(w);
-            break;
-        }
-    }
-    reckon(w, head);
-}
-
 void keeper_watches_feed(struct keeper *k, enum store_space s)
 {
-    for (struct keeper_watch *w = k->spaces[s].watches; w; w = w->next) feed(w);
+    for (struct keeper_watch *w = k->spaces[s].watches; w; w = w->next) keeper_page_feed(w);
 }
 
 /* --- leases --- */
@@ -269,7 +71,7 @@ void keeper_watches_feed(struct keeper *k, enum store_space s)
 /* Its name outlives a crash of this process, so that whoever waits for all watchers waits for it too. */
 static void keep_lease(struct keeper_watch *w)
 {
-    struct engine *e = engine_of(w);
+    struct engine *e = keeper_engine_of(w);
     if (!w->lease_ms || w->lease_kept || !e) return;
     w->lease_kept = e->ops->lease_put(e, name_of(w), w->lease_ms) == ERR_OK;
 }
@@ -283,7 +85,7 @@ static bool name_leased(const struct keeper_watch *w)
 
 static void end_lease(struct keeper_watch *w)
 {
-    struct engine *e = engine_of(w);
+    struct engine *e = keeper_engine_of(w);
     if (e && w->lease_kept && !name_leased(w)) (void)e->ops->lease_put(e, name_of(w), 0);
 }
 
@@ -302,10 +104,10 @@ static void on_beat_mail(struct mail *m, void *owner)
  * so. */
 static void answer_beat(struct keeper_watch *w, uint64_t tag)
 {
-    struct engine *e = engine_of(w);
+    struct engine *e = keeper_engine_of(w);
     keep_lease(w);
     if (w->lease_ms && !w->lease_kept) return;
-    if (e) reckon(w, e->ops->at(e));
+    if (e) keeper_watch_reckon(w, e->ops->at(e));
     uint64_t now_ms = mono_ms(), held_ms = w->owed_number ? now_ms - w->owed_since_ms : 0;
     if (held_ms < w->lease_ms && now_ms - held_ms + w->lease_ms > w->lease_until_ms)
         w->lease_until_ms = now_ms - held_ms + w->lease_ms;
@@ -326,7 +128,7 @@ void keeper_watches_tick(struct keeper *k, enum store_space s)
     for (struct keeper_watch *w = k->spaces[s].watches, *next; w; w = next) {
         next = w->next;
         if (!w->away) {
-            feed(w);
+            keeper_page_feed(w);
         } else if (now_ms >= w->lease_until_ms) {
             end_lease(w);
             forget(w);
@@ -405,7 +207,7 @@ static void on_note(struct mail *m, void *owner)
         w->hungry = true;
         buf_free(&w->bytes);
     }
-    feed(w);
+    keeper_page_feed(w);
     if (beat) answer_beat(w, tag);
 }
 
@@ -423,7 +225,7 @@ static void post_note(struct keeper_watch *w)
 static struct keeper_watch *watch_new(struct keeper_client *c, const struct keeper_watch_spec *spec)
 {
     struct keeper_watch *w = calloc(1, sizeof *w);
-    struct store_change *changes = calloc(PAGE_CHANGES, sizeof *changes);
+    struct store_change *changes = calloc(KEEPER_PAGE_CHANGES, sizeof *changes);
     if (!w || !changes) {
         free(w);
         free(changes);
@@ -444,7 +246,7 @@ static struct keeper_watch *watch_new(struct keeper_client *c, const struct keep
     if (spec->confirmed.epoch == spec->from.epoch) w->confirmed = spec->confirmed.number;
     w->changes = changes;
     w->page.changes = changes;
-    buf_init(&w->bytes, PAGE_BYTES + STORE_KEY_MAX + STORE_VALUE_MAX);
+    buf_init(&w->bytes, KEEPER_PAGE_BYTES + STORE_KEY_MAX + STORE_VALUE_MAX);
     return w;
 }
 

@@ -21,8 +21,8 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_GET] = "SELECT key, value, version, expires FROM entry WHERE key = ?1",
-    [SQL_PUT] = "INSERT INTO entry(key, value, version, expires) VALUES(?1, ?2, ?3, ?4) "
-                "ON CONFLICT(key) DO UPDATE SET value = ?2, version = ?3, expires = ?4",
+    [SQL_PUT] = ("INSERT INTO entry(key, value, version, expires) VALUES(?1, ?2, ?3, ?4) "
+                 "ON CONFLICT(key) DO UPDATE SET value = ?2, version = ?3, expires = ?4"),
     [SQL_DELETE] = "DELETE FROM entry WHERE key = ?1 AND (expires = 0 OR expires > ?2)",
     [SQL_REMEMBER] = "INSERT INTO change(number, key, removed, at) VALUES(?1, ?2, ?3, ?4)",
     [SQL_RANGE] = "SELECT key, value, version, expires FROM entry WHERE key >= ?1 AND key < ?2 ORDER BY key",
@@ -32,8 +32,8 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_CHANGES] = "SELECT number, key, removed FROM change WHERE number > ?1 ORDER BY number",
     [SQL_SPAN] = "SELECT (SELECT min(number) FROM change), (SELECT max(number) FROM change)",
     /* the newest stays: it holds the numbering */
-    [SQL_COMPACT] = "DELETE FROM change WHERE number IN (SELECT number FROM change WHERE number < ?1 AND "
-                    "(number <= ?2 OR at <= ?3) ORDER BY number LIMIT ?4)",
+    [SQL_COMPACT] = ("DELETE FROM change WHERE number IN (SELECT number FROM change WHERE number < ?1 AND "
+                     "(number <= ?2 OR at <= ?3) ORDER BY number LIMIT ?4)"),
     [SQL_DUE] = "SELECT key FROM entry WHERE expires > 0 AND expires <= ?1 ORDER BY expires LIMIT ?2",
     [SQL_MARK] = "UPDATE meta SET value = value + 1 WHERE name = 'marks'",
 };
