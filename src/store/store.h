@@ -70,7 +70,8 @@ enum store_kind {
     STORE_RANGE,   /* [from, to) → entries in the order of bytes; `to` empty: no end */
     STORE_BATCH,   /* ops: all or nothing, each condition against what was before the batch */
     STORE_WATCHERS /* of the space: key = name, value = "connected" or "away", version = confirmed number, expires_s =
-                      when its lease ends at the latest (0: it holds none) */
+                      when its lease ends at the latest (0: it holds none); in the order of names, behind `from`, cut
+                      by `limit` and `more` as a range is */
 };
 
 struct store_result; /* private: memory of an answer */
@@ -119,7 +120,9 @@ struct store_change {
 /* One watcher of one prefix of a space, embedded in its owner. Set what the caller sets, then store_watch_start.
  * Changes come in order, none twice, none missed; where history was compacted away, or the epoch is another, or at the
  * start from {0}, everything comes anew between RESYNC_BEGIN and RESYNC_END. A lost connection is made anew by itself
- * with growing pauses (100 ms … 5 s) and goes on from where it was. */
+ * with growing pauses (100 ms … 5 s) and goes on from where it was. What changes while a resync is under way may be
+ * told within it and once more behind its end. A lease is renewed for who confirms: a watcher that owes a confirmation
+ * for longer than its lease lets it end, here and there. */
 struct store_watch {
     enum store_space space;
     str prefix;                 /* may be empty; alive until stop */

@@ -581,6 +581,55 @@ static void a_keeper_that_gets_no_memory_says_so(void **state)
     assert_err(err, ERR_OK);
 }
 
+static int changes;
+
+static void count_change(struct store_watch *w, const struct store_change *c)
+{
+    (void)w;
+    (void)c;
+    changes++;
+}
+
+/* Whatever allocation fails: an answer comes, a refused batch changed nothing, and the next try is whole. */
+static void a_job_that_gets_no_memory_says_so(void **state)
+{
+    (void)state;
+    fill("k", 20, "some value");
+    str keys[] = {STR("k0"), STR("k1"), STR("none")};
+    struct store_op op = {STORE_PUT, STORE_ANY, 0, STR("new"), STR("v"), 0};
+    struct store_job kinds[] = {
+        {.kind = STORE_GET, .space = STORE_CONTROL, .keys = keys, .n_keys = 3},
+        {.kind = STORE_RANGE, .space = STORE_CONTROL},
+        {.kind = STORE_WATCHERS, .space = STORE_CONTROL},
+        {.kind = STORE_BATCH, .space = STORE_CONTROL, .ops = &op, .n_ops = 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        enum err err = ERR_OK;
+        EACH_ALLOC_FAILING({
+            struct store_job job = kinds[i];
+            err = suite_do(store, &job);
+            if (err != ERR_OK) assert_err(err, ERR_NO_MEMORY);
+            if (err != ERR_OK) assert_int_equal(job.n_entries, 0);
+            store_job_clear(&job);
+        });
+        assert_err(err, ERR_OK);
+    }
+    EACH_ALLOC_FAILING({
+        struct store_watch w = {.space = STORE_CONTROL, .name = STR("keeper/poor"), .on_change = count_change};
+        bool started = store_watch_start(store, &w) == ERR_OK;
+        changes = 0;
+        for (int i = 0; i < 20 && started && !changes; i++) loop_turn(loop, 5);
+        bool hit = alloc_fail_hit();
+        alloc_fail_at(-1);
+        /* what could not be told then is told later, from the beginning */
+        for (int i = 0; i < 200 && started && changes < 23; i++) loop_turn(loop, 20);
+        if (started) assert_int_equal(changes, 23); /* 21 entries, the beginning, the end */
+        store_watch_stop(store, &w);
+        if (hit) alloc_fail_at(0);
+        if (hit) free(malloc(1)); /* tells the loop to go on */
+    });
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
@@ -600,6 +649,7 @@ int main(void)
         T(history_that_was_compacted_away_is_a_resync),
         T(who_is_lost_with_a_lease_is_away_until_it_ends_even_over_a_restart),
         T(a_keeper_that_gets_no_memory_says_so),
+        T(a_job_that_gets_no_memory_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
