@@ -90,7 +90,9 @@ static struct signing_action scheduled(const struct signing_plan *p, const struc
     int next = signing_plan_find(p, SIGNING_KEY_NEXT), current = signing_plan_find(p, SIGNING_KEY_CURRENT);
     enum alg alg = signing_plan_alg(p, policy);
     if (next >= 0 && p->keys[next].record.alg != alg) return action(SIGNING_REMOVE, next);
-    if (next >= 0 && !p->keys[next].readable) return action(SIGNING_REMOVE, next);
+    if (next >= 0 && !p->keys[next].readable) /* of two keys that do not open it is we who are wrong */
+        return current >= 0 && !p->keys[current].readable ? action(SIGNING_STUCK, current)
+                                                          : action(SIGNING_REMOVE, next);
     if (next >= 0 && now_ms >= p->keys[next].record.sign_from_ms) return action(SIGNING_PROMOTE, next);
     if (next >= 0) return sooner(wait, p->keys[next].record.sign_from_ms);
     if (current < 0) return make(alg, now_ms);
