@@ -76,7 +76,7 @@ int admin_problem_print(const struct cli_args *args, const struct admin_answer *
     if (!title.n && !detail.n) fprintf(stderr, "the product answered %u", a->status);
     if (place.n && detail.n) {
         print_text(stderr, place);
-        fputs(" ", stderr);
+        fputs(": ", stderr);
     }
     print_text(stderr, detail.n ? detail : title);
     if (remedy.n) {

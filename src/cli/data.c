@@ -27,8 +27,10 @@ static void print_space(const struct json *v)
     }
     printf("change %llu of epoch ", (unsigned long long)member_number(v, "number"));
     print_text(stdout, member_text(v, "epoch"));
-    fputs(", ", stdout);
-    print_bytes(member_number(v, "bytes"));
+    if (member_number(v, "bytes")) {
+        fputs(", ", stdout);
+        print_bytes(member_number(v, "bytes"));
+    }
     if (json_get(v, STR("batches"))) {
         printf(", %llu batches in %llu commits, %llu reads", (unsigned long long)member_number(v, "batches"),
                (unsigned long long)member_number(v, "commits"), (unsigned long long)member_number(v, "reads"));

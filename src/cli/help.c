@@ -25,7 +25,7 @@ static const struct cli_entry *print_family_line(FILE *out, const struct cli_ent
     const char *name = entry->command->name;
     size_t n = strcspn(name, " ") + 1;
     int used = fprintf(out, "  %.*s…", (int)n, name) - 2; /* … has three bytes and one column */
-    fprintf(out, "%*s", 16 - used, "");
+    fprintf(out, "%*s", 17 - used, "");
     const char *before = "";
     for (; entry->command && strncmp(entry->command->name, name, n) == 0; entry++) {
         fprintf(out, "%s%s", before, entry->command->name + n);
@@ -78,7 +78,7 @@ void cli_print_overview(FILE *out)
             if (family_size(entry->command->name) > 1)
                 entry = print_family_line(out, entry);
             else
-                fprintf(out, "  %-13s %s\n", entry->command->name, entry->command->summary);
+                fprintf(out, "  %-14s %s\n", entry->command->name, entry->command->summary);
         }
     }
     fputs("Exit: 0 ok, 1 refused or failed, 2 usage, 78 configuration.\n", out);

@@ -25,7 +25,7 @@ static int send_revocation(const struct cli_args *args, const char *kind, const 
                      : admin_ask(args, "POST", "/v1/revocations", buf_str(&b), 2 * ADMIN_ASK_MS, &a);
     if (code == CLI_OK) {
         uint64_t sessions = member_number(a.v, "sessions");
-        int n = snprintf(text, sizeof text, "%s %.256s is revoked", what, value ? value : "");
+        int n = snprintf(text, sizeof text, "%s%s%.256s is revoked", what, value ? " " : "", value ? value : "");
         if (sessions && (size_t)n < sizeof text)
             (void)snprintf(text + n, sizeof text - (size_t)n, ", %llu session%s ended", (unsigned long long)sessions,
                            sessions == 1 ? "" : "s");
@@ -62,7 +62,8 @@ static int run_revoke(const struct cli_args *args)
     static const char *const kinds[] = {"user", "session", "token", "product"};
     const char *kind = args->rest[0], *value = args->rest_n > 1 ? args->rest[1] : NULL;
     if (strcmp(kind, "all") == 0)
-        return value ? cli_usage_error(args, "`revoke all` takes no name") : send_revocation(args, "all", NULL, "all");
+        return value ? cli_usage_error(args, "`revoke all` takes no name")
+                     : send_revocation(args, "all", NULL, "every token");
     bool known = strcmp(kind, "key") == 0;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) known |= strcmp(kind, kinds[i]) == 0;
     if (!known)
