@@ -90,7 +90,9 @@ static void on_beat(void *owner, uint64_t tag, uint64_t held_ms)
 {
     struct store_watch *w = ((struct local_watch *)owner)->watch;
     uint64_t until_ms = held_ms < w->lease_ms ? tag - held_ms + w->lease_ms : 0;
-    if (until_ms > w->fresh_until_ms) w->fresh_until_ms = until_ms;
+    if (until_ms <= w->fresh_until_ms) return;
+    w->fresh_until_ms = until_ms;
+    if (w->on_fresh) w->on_fresh(w);
 }
 
 static enum err local_watch_start(struct store *s, struct store_watch *w)

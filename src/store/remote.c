@@ -437,7 +437,9 @@ static enum err on_beaten(struct remote *r, const struct wire_frame *f)
     if (b.tag < w->told_ms || b.tag > loop_now_ms(r->loop)) return ERR_MALFORMED; /* no beat of ours */
     uint64_t until = b.tag + w->watch->lease_ms;
     until = b.held_ms < until ? until - b.held_ms : 0;
-    if (w->watch->lease_ms && until > w->watch->fresh_until_ms) w->watch->fresh_until_ms = until;
+    if (!w->watch->lease_ms || until <= w->watch->fresh_until_ms) return ERR_OK;
+    w->watch->fresh_until_ms = until;
+    if (w->watch->on_fresh) w->watch->on_fresh(w->watch);
     return ERR_OK;
 }
 

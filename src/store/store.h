@@ -132,6 +132,7 @@ struct store_watch {
     struct store_position from; /* go on behind it */
     void (*on_change)(struct store_watch *w, const struct store_change *c);
     void (*on_link)(struct store_watch *w, bool up); /* may be NULL */
+    void (*on_fresh)(struct store_watch *w);         /* may be NULL: fresh_until_ms is later now */
     /* kept by the store: */
     struct store_position seen; /* the last that was delivered */
     uint64_t fresh_until_ms;    /* loop clock: until then the lease holds (sent-at of the last answered beat + lease) */

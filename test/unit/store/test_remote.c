@@ -679,7 +679,7 @@ static void nothing_is_said_to_a_process_of_another_user(void **state)
 
 static struct told {
     struct store_watch watch;
-    int resyncs, changed, ups, downs;
+    int resyncs, changed, ups, downs, fresh;
     char last[32];
 } told;
 
@@ -700,6 +700,12 @@ static void on_link(struct store_watch *w, bool up)
     *(up ? &t->ups : &t->downs) += 1;
 }
 
+static void on_fresh(struct store_watch *w)
+{
+    struct told *t = CONTAINER_OF(w, struct told, watch);
+    t->fresh++;
+}
+
 static void watch_told(uint32_t lease_ms)
 {
     told = (struct told){.watch = {.space = STORE_CONTROL,
@@ -707,7 +713,8 @@ static void watch_told(uint32_t lease_ms)
                                    .name = STR("told"),
                                    .lease_ms = lease_ms,
                                    .on_change = on_told,
-                                   .on_link = on_link}};
+                                   .on_link = on_link,
+                                   .on_fresh = on_fresh}};
     assert_err(store_watch_start(store, &told.watch), ERR_OK);
 }
 
@@ -744,6 +751,7 @@ static void a_lease_counts_from_when_the_beat_was_said(void **state)
     assert_true(send_out(fd));
     for (int i = 0; i < 10; i++) loop_turn(loop, 10);
     assert_int_equal(told.watch.fresh_until_ms, until); /* no later than it was, and no earlier */
+    assert_int_equal(told.fresh, 1);
     /* a beat that nobody said */
     wire_put_beaten(&out, id, &(struct wire_beaten){loop_now_ms(loop) + 100000, 0});
     assert_true(send_out(fd));
