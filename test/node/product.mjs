@@ -174,7 +174,7 @@ export class Product {
   }
 
   addUser(name, password, ...roles) {
-    const done = this.tried({ input: `${password}\n` }, 'user', 'add', name, '--password-stdin', ...roles.flatMap((r) => ['--role', r]));
+    const done = this.tried({ input: `${password}\n` }, 'user', 'add', name, '--password-stdin', ...(roles.length ? ['--roles', roles.join(',')] : []));
     if (done.status !== 0) throw new Error(`sallyport user add ${name}: exit ${done.status}: ${done.stderr}${done.stdout}`);
   }
 

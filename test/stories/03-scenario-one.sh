@@ -40,9 +40,9 @@ starts gateway sallyport run --config sallyport.yaml
 waits "the gateway is there" test -S data/cli.sock
 
 tell "The administrator is whoever may use the socket on that machine; there is no default password. He adds Alice:"
-shows "sallyport user add alice --role clerk"
+shows "sallyport user add alice --roles clerk"
 holds "she is there" test "$status" -eq 0
-password=$(sed -nE 's/^.*password:? +([^ ]+)$/\1/p' <<<"$said" | head -n 1)
+password=$(grep -xE '[A-Za-z0-9]{16,}' <<<"$said")
 holds "her password is printed, once" test -n "$password"
 shows "sallyport user show alice"
 refuses "and nobody is told it again" "$password"
@@ -123,12 +123,12 @@ run_next="$there/business/myclass/myoperation"
 shows "curl -s -o /dev/null -w '%{http_code}\n' -H 'apikey: $key' -H 'Authorization: Bearer $access' $run_next"
 expects "and works there" 200
 shows "sallyport session list alice"
-session=$(grep -oE '\b[0-9A-Za-z]{16}\b' <<<"$said" | head -n 1)
+session=$(grep -oE '\b[0-9A-Za-z]{16}\b' <<<"$said" | tail -n 1)
 holds "her session is listed" test -n "$session"
 
 tell "The administrator ends it. His command returns when every gateway has confirmed:"
 began=$(date +%s%N)
-shows "sallyport session end $session"
+shows "sallyport session revoke $session"
 took=$((($(date +%s%N) - began) / 1000000))
 holds "in less than a second ($took ms)" test "$took" -lt 1000 -a "$status" -eq 0
 shows "curl -si -H 'apikey: $key' -H 'Authorization: Bearer $access' $run_next"

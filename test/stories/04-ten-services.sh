@@ -43,27 +43,27 @@ starts gateway sallyport run --config sallyport.yaml
 waits "the gateway is there" test -S data/cli.sock
 users=(alice bob carol dave)
 for user in "${users[@]}"; do
-    sallyport user add "$user" --role clerk >"$logs/$user.added" || exit 1
+    sallyport user add "$user" --roles clerk >"$logs/$user.password" 2>"$logs/$user.added" || exit 1
 done
 
 # post WHAT JSON
 post() { curl -s -H "apikey: $key" -H 'Content-Type: application/json' "$url/authentication/$1" -d "$2"; }
+login() { post login "{\"username\": \"$1\", \"password\": \"$(<"$logs/$1.password")\"}"; }
 member() { sed -nE "s/.*\"$1\": ?\"([^\"]*)\".*/\1/p" <<<"$2"; }
 algorithm() { cut -d . -f 1 <<<"$1" | tr -- '-_' '+/' | { base64 -d 2>/dev/null || true; } | sed -nE 's/.*"alg":"([A-Z0-9]+)".*/\1/p'; }
 
 # works USER: logs in, calls all ten again and again, and refreshes every second or so, as a page would. What it got is
 # in $logs/USER.codes, the algorithm of each of its tokens in $logs/USER.algs.
 works() {
-    local user=$1 answer access refresh round=0 password
-    password=$(sed -nE 's/^.*password:? +([^ ]+)$/\1/p' "$logs/$user.added")
-    answer=$(post login "{\"username\": \"$user\", \"password\": \"$password\"}")
+    local user=$1 answer access refresh round=0
+    answer=$(login "$user")
     while [ ! -e "$logs/enough" ]; do
         access=$(member access_token "$answer") refresh=$(member refresh_token "$answer")
         if [ -z "$access" ]; then
             echo "no token: $answer" >>"$logs/$user.codes"
             return
         fi
-        algorithm "$access" >>"$logs/$user.algs"
+        printf '%s\n' "$(algorithm "$access")" >>"$logs/$user.algs" # one a line
         for ((round = 0; round < 8; round++)); do
             curl -s -o /dev/null -w '%{http_code}\n' -H "apikey: $key" -H "Authorization: Bearer $access" "${outs[@]}" \
                 "${targets[@]}" >>"$logs/$user.codes"
@@ -114,8 +114,8 @@ calls=$(cat "$logs"/*.codes | wc -l)
 bad=$(cat "$logs"/*.codes | grep -vc '^200$')
 holds "no request failed ($calls calls, $bad failures)" test "$bad" -eq 0 -a "$calls" -gt 500
 for user in "${users[@]}"; do
-    holds "$user went from RS256 to ES256 without logging in again ($(uniq -c <"$logs/$user.algs" | xargs))" \
-        test "$(uniq <"$logs/$user.algs" | xargs)" = "RS256 ES256"
+    holds "$user went from RS256 to ES256 without logging in again ($(uniq -c "$logs/$user.algs" | xargs))" \
+        test "$(uniq "$logs/$user.algs" | xargs)" = "RS256 ES256"
 done
 alive() {
     local pid
@@ -124,7 +124,7 @@ alive() {
 holds "nobody was restarted: all eleven processes are those of the beginning" alive
 
 tell "The services have noticed nothing: they see what they saw before."
-answer=$(post login "{\"username\": \"alice\", \"password\": \"$(sed -nE 's/^.*password:? +([^ ]+)$/\1/p' "$logs/alice.added")\"}")
+answer=$(login alice)
 shows "curl -s -H 'apikey: $key' -H 'Authorization: Bearer $(member access_token "$answer")' ${targets[9]}"
 expects "a name" '"user": "alice"'
 expects "and no token" '"credential_seen": false'

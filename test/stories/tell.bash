@@ -59,7 +59,7 @@ shows() {
     printf '%s\n' "$said" | tr -d '\r' | sed -e '/^$/d' -e 's/^/    /' | shortens
 }
 
-shortens() { sed -E -e 's/(sp_[a-z0-9]+_)[A-Za-z0-9_]{12,}/\1…/g' -e 's/eyJ[A-Za-z0-9_.-]{20,}/eyJ…/g'; }
+shortens() { sed -E -e 's/(sp_[a-z0-9]+_)[A-Za-z0-9_]{12,}/\1…/g' -e 's/(sr_[A-Za-z0-9]{16}_)[A-Za-z0-9]+/\1…/g' -e 's/eyJ[A-Za-z0-9_.-]{20,}/eyJ…/g'; }
 
 # expects WHAT TEXT: that the last command said so. refuses WHAT TEXT: that it did not.
 expects() {
