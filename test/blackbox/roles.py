@@ -123,12 +123,14 @@ class Watcher:
         return self.process.wait()
 
 
-def ask_control(path, target, method="GET"):
+def ask_control(path, target, method="GET", body=None, seconds=5):
+    """(status, body) of a control socket."""
+    text = "" if body is None else json.dumps(body)
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(5)
+        s.settimeout(seconds)
         s.connect(path)
-        more = "Content-Type: application/json\r\nContent-Length: 0\r\n" if method == "POST" else ""
-        s.sendall(("%s %s HTTP/1.1\r\nHost: localhost\r\n%sConnection: close\r\n\r\n" % (method, target, more)).encode())
+        more = "Content-Type: application/json\r\nContent-Length: %d\r\n" % len(text) if method == "POST" else ""
+        s.sendall(("%s %s HTTP/1.1\r\nHost: localhost\r\n%sConnection: close\r\n\r\n%s" % (method, target, more, text)).encode())
         raw = b""
         while True:
             piece = s.recv(65536)
@@ -342,27 +344,151 @@ def waits():
         equal(late, [(0, "none")], "a question that was asked before")
 
 
-# --- who has the database -------------------------------------------------------------------------------------------
+# --- every role a process of its own --------------------------------------------------------------------------------
 
-def fed(d):
-    d.config["authentication"] = {"issuer": "https://api.example.com", "user_bases": ["users"]}
-    d.write()
+PASSWORD = "correct horse battery staple"
 
 
-@port.test("no process but the data role has a file of the store open: gateway")
-def only_data_gateway():
-    with Data(start=False) as d:
-        fed(d)
-        d.start()
-        gateway = Process([port.binary(), "gateway", "--config", d.path], cwd=d.dir)
+class Apart:
+    """data, authentication and gateway as three processes, and a service that answers with what it got."""
+    ROLES = ("data", "authentication", "gateway")
+
+    def __init__(self):
+        self.upstream = port.Upstream(port.mirror)
+        self.key = port.Key("shop")
+        self.port = port.free_port()
+        self.data = Data(start=False)
+        self.data.config.update({
+            "listen": {"gateway": "127.0.0.1:%d" % self.port, "admin": "none"},
+            "authentication": {"issuer": "https://api.example.com", "password": {"memory": "8MB", "passes": 1}},
+            "feed": {"lease": "4s"},
+            "services": {"app": {"instances": [self.upstream.address]}},
+            "products": {"shop": {"keys": [self.key.entry], "may": ["look"], "login": "password"}},
+            "actions": {"look": {"match": "GET /look", "to": "app"}},
+            "roles": {"user": ["look"]},
+        })
+        self.data.write()
+        self.sockets = {"data": "data-cli.sock", "authentication": "authentication-cli.sock", "gateway": "cli.sock"}
+        self.processes = {}
+        for role in Apart.ROLES:
+            self.start(role)
+
+    def control(self, role, *args, **more):
+        return ask_control(os.path.join(self.data.data, self.sockets[role]), *args, **more)
+
+    def start(self, role):
+        process = Process([port.binary(), role, "--config", self.data.path], cwd=self.data.dir)
+        self.processes[role] = process
+
+        def ready():
+            if not process.alive():
+                raise port.Failure("%s has ended: %s" % (role, process.err()[-800:]))
+            return self.control(role, "/readyz")[0] == 200
+        eventually(ready, "%s is ready" % role, 15)
+
+    def kill(self, role):
+        self.processes[role].kill()
+
+    def pid(self, role):
+        return self.processes[role].pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
         try:
-            eventually(lambda: ask_control(os.path.join(d.data, "cli.sock"), "/readyz")[0] in (200, 503) and gateway.alive(),
-                       "the gateway answers: " + gateway.err()[-500:], 10)
-            eventually(lambda: "gateway" in d.client("watchers", "control")[1], "the gateway watches", 10)
-            check(database_files(d.process.pid), "the data role has no file open: the probe sees nothing")
-            equal(database_files(gateway.pid), set(), "files of the gateway")
+            for role in reversed(Apart.ROLES):
+                self.processes[role].stop()
+                if kind is None:
+                    equal(self.processes[role].popen.returncode, 0, "exit code of %s" % role)
         finally:
-            gateway.stop()
+            self.upstream.stop()
+
+    def add_user(self, name):
+        status, body = self.control("data", "/v1/users", "POST", {"name": name, "password": PASSWORD, "roles": ["user"]},
+                                    seconds=15)
+        check(status in (200, 201), "adding %s: %d %s" % (name, status, body))
+
+    def login(self, name, password=PASSWORD):
+        return port.fetch(self.port, "/authentication/login", [("apikey", self.key.text), ("Content-Type", "application/json")],
+                          "POST", json.dumps({"username": name, "password": password}).encode())
+
+    def token(self, name):
+        reply = self.login(name)
+        equal(reply.status, 200, "login of %s (%r)" % (name, reply.body[:200]))
+        return reply.json()["access_token"]
+
+    def look(self, token):
+        return port.fetch(self.port, "/look", [("apikey", self.key.text), ("Authorization", "Bearer " + token)])
+
+
+@port.test("data, authentication and gateway apart: a login, a request, and only the data role has the database open")
+def apart():
+    with Apart() as a:
+        a.add_user("alice")
+        token = a.token("alice")
+        reply = a.look(token)
+        equal(reply.status, 200, "status (%r)" % reply.body[:300])
+        equal([v for n, v in reply.json()["fields"] if n.lower() == "x-user-id"], ["alice"], "who the service sees")
+        equal(a.login("alice", "wrong").status, 401, "a wrong password")
+        check(database_files(a.pid("data")), "the data role has no file open: the probe sees nothing")
+        for role in ("authentication", "gateway"):
+            equal(database_files(a.pid(role)), set(), "files of the store that %s has open" % role)
+        watchers = a.data.client("watchers", "control")[1]
+        check(re.search(r"^gateway\S* connected \d+ leased$", watchers, re.M), "watchers: " + watchers)
+
+
+@port.test("the data role is killed: requests go on while the lease holds, then stop; all is well again when it is back")
+def data_killed():
+    with Apart() as a:
+        a.add_user("alice")
+        token = a.token("alice")
+        before = a.look(token)
+        equal(before.status, 200, "before (%r)" % before.body[:300])
+        a.kill("data")
+        killed = time.monotonic()
+        equal(a.look(token).status, 200, "right after: decided from memory")
+        eventually(lambda: a.look(token).status != 200, "the gateway refuses once its lease is over", 8)
+        check(time.monotonic() - killed > 1.5, "it refused %.1f s after the kill, with a lease of 4 s" % (time.monotonic() - killed))
+        check(a.look(token).status in (401, 503), "it refuses with %d" % a.look(token).status)
+        check(a.login("alice").status >= 500 or a.login("alice").status == 401, "a login without a store")
+        a.start("data")
+        eventually(lambda: a.look(token).status == 200, "the same token again", 10)
+        eventually(lambda: a.login("alice").status == 200, "a login", 10)
+
+
+@port.test("a revocation reaches the gateway of another process, is acknowledged when it is in force there, and outlives all kills")
+def revoked():
+    with Apart() as a:
+        a.add_user("alice")
+        a.add_user("bob")
+        alice, bob = a.token("alice"), a.token("bob")
+        equal((a.look(alice).status, a.look(bob).status), (200, 200), "before")
+        status, body = a.control("data", "/v1/revocations", "POST", {"kind": "user", "value": "alice"}, seconds=15)
+        check(status in (200, 201), "revoking: %d %s" % (status, body))
+        check("gateway" in body, "it names who confirmed: " + body)
+        equal(a.look(alice).status, 401, "at the very moment it was acknowledged")
+        equal(a.look(bob).status, 200, "another user's")
+        for role in ("gateway", "data", "authentication"):
+            a.kill(role)
+            a.start(role)
+            eventually(lambda: a.look(bob).status == 200, "bob is served after a kill of " + role, 10)
+            equal(a.look(alice).status, 401, "alice after a kill of " + role)
+
+
+@port.test("the Authentication Service is killed: tokens stay good, and its keys are the same when it is back")
+def authentication_killed():
+    with Apart() as a:
+        a.add_user("alice")
+        token = a.token("alice")
+        jwks = port.fetch(a.port, "/.well-known/jwks.json").json()
+        a.kill("authentication")
+        equal(a.look(token).status, 200, "a token while it is away")
+        equal(a.login("alice").status // 100, 5, "a login while it is away")
+        a.start("authentication")
+        eventually(lambda: a.login("alice").status == 200, "a login", 10)
+        equal(a.look(token).status, 200, "the old token")
+        equal(port.fetch(a.port, "/.well-known/jwks.json").json(), jwks, "its public keys")
 
 
 @port.test("no process but the data role has a file of the store open: a client")
