@@ -153,7 +153,7 @@ static void end(struct asked *q, struct answer *out)
     char *body = strstr(q->in, "\r\n\r\n");
     if (!body) fail_msg("no answer: %s", q->in);
     memset(out, 0, sizeof *out);
-    out->status = atoi(q->in + 9);
+    out->status = (int)strtol(q->in + 9, NULL, 10);
     snprintf(out->head, sizeof out->head, "%.*s", (int)(body - q->in), q->in);
     snprintf(out->body, sizeof out->body, "%s", body + 4);
     close(q->fd);
