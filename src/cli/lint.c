@@ -14,10 +14,16 @@ static const char *plural(uint32_t n)
 static void put_summary(const struct diags *d, const struct config *c, struct buf *out)
 {
     buf_printf(out, "%.*s: ", STR_ARG(d->file));
-    if (c)
-        buf_printf(out, "%u service%s, %u action%s, %u product%s, %u issuer%s: ", c->n_services, plural(c->n_services),
-                   c->n_actions, plural(c->n_actions), c->n_products, plural(c->n_products), c->n_issuers,
-                   plural(c->n_issuers));
+    if (c) {
+        /* what the file says; what comes by itself is not counted */
+        uint32_t services = c->n_services, actions = c->n_actions, issuers = c->n_issuers;
+        for (uint32_t i = 0; i < c->n_services; i++) services -= c->services[i].builtin;
+        for (uint32_t i = 0; i < c->n_actions; i++) actions -= c->actions[i].builtin;
+        for (uint32_t i = 0; i < c->n_issuers; i++) issuers -= c->issuers[i].builtin;
+        buf_printf(out, "%u service%s, %u action%s, %u product%s, %u issuer%s%s: ", services, plural(services), actions,
+                   plural(actions), c->n_products, plural(c->n_products), issuers, plural(issuers),
+                   c->authentication.on ? ", logins" : "");
+    }
     if (d->errors)
         buf_printf(out, "%u error%s", d->errors, plural(d->errors));
     else

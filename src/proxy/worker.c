@@ -236,7 +236,10 @@ static void worker_apply(struct worker *w, const struct feed_record *r)
         if (apply_snapshot(w, r->payload) != ERR_OK) return; /* a gap: it is sent again */
         break;
     case FEED_ISSUER_KEYS: apply_keys(w, r->generation, r->index, r->payload); break;
-    case FEED_TABLES: w->fed_serial++; break;
+    case FEED_TABLES:
+        w->fed_serial++;
+        w->fed_until_ns = 0; /* looked up again: it may have been taken back */
+        break;
     case FEED_NONE: break;
     }
     feed_advance(&w->feed, r);

@@ -34,7 +34,8 @@ struct gateway_feed {
     bool filling, broken, in_force, watching;
     bool tables_changed, products_changed, keys_seen;
     struct store_position at;        /* of the last change taken in */
-    struct store_position sent_at;   /* what is confirmed when that record is applied; {0}: nothing yet */
+    struct store_position sent_at;   /* where it brings them to */
+    bool sent_whole;                 /* and nothing is missing up to there: confirmed when it is applied */
     uint64_t sent_number;            /* of the feed record under way; 0: none */
     struct store_position confirmed; /* likewise in force */
     uint64_t products_at_ms;         /* when the next snapshot may be made */
@@ -62,6 +63,7 @@ static void give_up(struct gateway_feed *f, const char *what)
     f->broken = true;
     f->in_force = false;
     fed_until_set(f->fed, 0);
+    gateway_feed_tables(f->gateway); /* whoever remembers the lease looks it up again */
     timer_set(f->store->loop, &f->anew, loop_now_ms(f->store->loop) + ANEW_MS);
 }
 
@@ -292,11 +294,12 @@ static void fill_end(struct gateway_feed *f)
 {
     f->filling = false;
     fed_fill_end(f->fed);
+    f->products_changed = f->products_changed || f->products.n || f->new_products.n;
+    f->products_at_ms = loop_now_ms(f->store->loop);
     products_clear(&f->products);
     f->products = f->new_products;
     f->new_products = (struct map){0};
-    f->tables_changed = f->products_changed = true;
-    f->products_at_ms = loop_now_ms(f->store->loop);
+    f->tables_changed = true;
     if (!f->keys_seen && f->keys) keys_set(f, NULL);
 }
 
@@ -365,7 +368,8 @@ static void flush(struct gateway_feed *f)
     }
     f->tables_changed = false;
     f->sent_number = g->feed.number;
-    f->sent_at = f->products_changed ? f->confirmed : f->at; /* products are still to come: so is what they go with */
+    f->sent_at = f->at;
+    f->sent_whole = !f->products_changed; /* products are still to come: so is what they go with */
     fed_seal(f->fed, f->sent_number);
 }
 
@@ -388,7 +392,7 @@ static void on_applied(struct mail *m, void *owner)
     if (!f->sent_number || number < f->sent_number) return;
     fed_reclaim(f->fed, f->sent_number);
     f->sent_number = 0;
-    if (f->sent_at.epoch && !f->broken) {
+    if (f->sent_whole && !f->broken) {
         if (!f->in_force)
             log_event(LOG_LEVEL_INFO, log_msg("the feed of the store is in force"),
                       log_u64("number", f->sent_at.number), log_u64("keys", fed_keys(f->fed)),
@@ -424,6 +428,12 @@ static void on_lease(struct timer *t)
     pass_lease(f);
     if (f->gateway->feed_gap) gateway_feed_again(f->gateway);
     timer_set(f->store->loop, t, loop_now_ms(f->store->loop) + (each < LEASE_LOOK_MS ? each : LEASE_LOOK_MS));
+}
+
+/* At once: a gateway that says it is ready has workers that know of the lease. */
+static void on_fresh(struct store_watch *w)
+{
+    pass_lease(CONTAINER_OF(w, struct gateway_feed, watch));
 }
 
 static void on_link(struct store_watch *w, bool up)
@@ -472,7 +482,8 @@ enum err gateway_feed_new(struct gateway *g, struct store *store, struct gateway
                                     .name = str_make(f->name, (size_t)n),
                                     .lease_ms = g->snap->lease_ms,
                                     .on_change = on_change,
-                                    .on_link = on_link};
+                                    .on_link = on_link,
+                                    .on_fresh = on_fresh};
     *out = f;
     return ERR_OK;
 }

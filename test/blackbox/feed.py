@@ -305,6 +305,34 @@ def _():
         store.stop()
 
 
+@port.test("a gateway that slept through a revocation and its lease wakes up refusing")
+def _():
+    need_data()
+    with Split() as s:
+        s.start_data()
+        eventually(lambda: s.ready().status == 200, "ready", 8)
+        store, user = Store(s.gateway.data), s.user("t1")
+        clients = [Client(s.port) for _ in range(8)]
+        for c in clients:
+            equal(c.get("/user/x", user).status, 200, "a token")
+        s.gateway.process.signal(signal.SIGSTOP)
+        try:
+            n = store.revoke("token/t1")
+            names = lambda: [w.split() for w in store.ask("watchers").split(";") if w.strip()]
+            eventually(lambda: all(int(w[2]) >= n or int(w[3]) <= time.time() for w in names()),
+                       "whoever waits for the gateway is told that it refuses by now", 5, 0.05)
+            head = "GET /user/x HTTP/1.1\r\nHost: gateway.test\r\n%s\r\n" % "".join("%s: %s\r\n" % f for f in user)
+            for c in clients:
+                c.send(head.encode())  # it finds them when it wakes up, before it hears anything
+        finally:
+            s.gateway.process.signal(signal.SIGCONT)
+        for c in clients:
+            check(c.reply().status in (401, 503), "a revoked token was accepted")
+        eventually(lambda: port.fetch(s.port, "/user/x", s.user("t2")).status == 200, "served again", 10)
+        equal(status(s.port, "/user/x", user), 401, "revoked")
+        store.stop()
+
+
 @port.test("a data role that ends and starts again within the lease is not noticed")
 def _():
     need_data()

@@ -46,6 +46,7 @@ static void a_hit_is_the_whole_token_at_its_time(void **state)
     assert_str(e->caller.roles, STR("a%2Cb,buyer"));
     assert_str(e->caller.client, STR("web"));
     assert_str(e->caller.product, STR("app"));
+    assert_str(e->caller.lines, STR("X-User-ID: corp:x%3Ay\r\nX-User-Roles: a%2Cb,buyer\r\nX-Client-ID: web\r\n"));
     token_cache_unpin(&c, e);
 
     e = token_cache_find(&c, token, 99, 1, &k);
