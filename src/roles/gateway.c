@@ -130,6 +130,7 @@ enum err gateway_rebuild(struct gateway *g)
         g->snap = snap;
         if (g->options.on_snapshot) g->options.on_snapshot(snap, g->options.ctx);
         e = feed_snapshot(g);
+        gateway_settle(g);
     } else {
         struct buf text;
         buf_init(&text, 1 << 20);
