@@ -290,7 +290,8 @@ static struct iovec piece(const char *p, size_t n)
 
 static enum err put(struct h1_client *c, struct client_stream *s, struct iovec *iov, int n)
 {
-    return pending_send(&c->out, c->watch.fd, iov, n, &s->bytes_out) == ERR_OK ? ERR_OK : ERR_CLOSED;
+    enum err e = pending_send(&c->out, c->watch.fd, iov, n, &s->bytes_out);
+    return e == ERR_OK || e == ERR_NO_MEMORY ? e : ERR_CLOSED;
 }
 
 static void write_head(struct h1_client *c, struct h1_out *o, const struct request *r)
@@ -330,10 +331,11 @@ enum err h1_client_start(struct h1_client *c, struct client_stream *s, const str
     s->conn = c;
     s->bytes_in = s->bytes_out = 0;
     s->trailers.n = 0;
-    if (put(c, s, iov, n) != ERR_OK) {
+    enum err e = put(c, s, iov, n);
+    if (e != ERR_OK) {
         s->conn = NULL;
         conn_close(c);
-        return ERR_CLOSED;
+        return e;
     }
     c->stream = s;
     return ERR_OK;
@@ -351,9 +353,9 @@ static enum err stream_write(struct client_stream *s, str data, bool end, const 
     struct h1_out o = {c->env->io->scratch, 0, c->env->io->scratch_size, true};
     int n = http_body_iov(iov, &o, c->chunked_up, data, end, trailers);
     if (!o.ok) return ERR_LIMIT;
-    if (n && put(c, s, iov, n) != ERR_OK) return ERR_CLOSED;
-    c->sent_all = end;
-    return ERR_OK;
+    enum err e = n ? put(c, s, iov, n) : ERR_OK;
+    if (e == ERR_OK) c->sent_all = end;
+    return e;
 }
 
 /* --- the answer's body --- */

@@ -33,7 +33,8 @@ void h1_client_abandon(struct h1_client *c);
 
 /* Sends the request's head, written anew from the model (RFC 9112), with the body bytes at hand. From here on
  * `s` is attached until it is released or fails. ERR_CLOSED: nothing of it may have been processed if the connection
- * was reused; the stream is not attached and the connection is gone. ERR_LIMIT: the head does not fit. */
+ * was reused; the stream is not attached and the connection is gone. ERR_NO_MEMORY: the same, but
+ * some of it may have left. ERR_LIMIT: the head does not fit. */
 MUST_USE enum err h1_client_start(struct h1_client *c, struct client_stream *s, const struct request *r, str body,
                                   bool end);
 

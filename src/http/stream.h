@@ -73,7 +73,8 @@ enum client_failure {
 };
 
 struct client_stream_ops {
-    /* More request body; takes all of data, or ERR_AGAIN (on_writable follows), ERR_CLOSED. */
+    /* More request body; takes all of data, or ERR_AGAIN (on_writable follows), ERR_CLOSED (an answer may come all the
+     * same), ERR_NO_MEMORY (some of it may have left: release it). */
     enum err (*write)(struct client_stream *c, str data, bool end, const struct fields *trailers);
     /* Body bytes of the answer at hand, as server_stream_ops.peek; ERR_CLOSED: it broke off. */
     enum err (*peek)(struct client_stream *c, str *data, bool *end);

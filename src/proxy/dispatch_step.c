@@ -98,6 +98,7 @@ static enum step ask(struct exchange *x)
         h1_client_abandon(c);
         return refuse(x, REASON_HEAD_TOO_LARGE, "forwarded");
     }
+    if (e == ERR_NO_MEMORY) return refuse(x, REASON_OVERLOADED, "buffers");
     if (e != ERR_OK) { /* the kernel took nothing of it */
         x->fresh = x->fresh || reused;
         return pause(x, REASON_UPSTREAM_CONNECT);

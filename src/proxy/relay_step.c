@@ -44,6 +44,7 @@ static bool pump_up(struct exchange *x)
         e = x->up.ops->write(&x->up, data, end, end ? &x->down.trailers : NULL);
         if (e == ERR_AGAIN) return true;
         if (e == ERR_LIMIT) return end_with(x, REASON_HEAD_TOO_LARGE, "trailers");
+        if (e == ERR_NO_MEMORY) return end_with(x, REASON_OVERLOADED, "buffers");
         if (e != ERR_OK) {
             x->up_closed = true; /* it may have answered early: its events tell */
             return true;
