@@ -60,7 +60,7 @@ static inline bool str_ends(str s, str suffix)
 /* The slice from `at` on; empty if `at` lies behind the end. */
 static inline str str_from(str s, size_t at)
 {
-    return at >= s.n ? (str){s.p + s.n, 0} : (str){s.p + at, s.n - at};
+    return at >= s.n ? (str){s.n ? s.p + s.n : s.p, 0} : (str){s.p + at, s.n - at}; /* nothing is added to NULL */
 }
 
 /* Copies s to `to`, where it does not overlap, and returns the end of the copy. Short ones, which most are, need no
@@ -92,7 +92,7 @@ static inline char *str_put(char *to, str s)
         to[n / 2] = b;
         to[n - 1] = c;
     }
-    return to + n;
+    return n ? to + n : to;
 }
 
 /* At most the first n bytes. */

@@ -232,7 +232,7 @@ def large_up():
     with Shop(upstream=upstream, change=lambda c: c.update(limits={"body": "200MB"})) as s:
         want = hashlib.sha256(BLOCK * 100).hexdigest()
         port.fetch(s.port, "/public/warm")
-        before = s.gateway.process.status("VmRSS")
+        before = s.gateway.process.status("VmHWM")  # what the start needed is given back: RSS would be too little
         with s.client(timeout=30) as c:
             c.send("POST /public/length HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % HUNDRED)
             for _ in range(100):
@@ -274,7 +274,7 @@ def large_down():
     want = hashlib.sha256(BLOCK * 100).hexdigest()
     with with_answer(send_big) as s:
         port.fetch(s.port, "/public/warm")
-        before = s.gateway.process.status("VmRSS")
+        before = s.gateway.process.status("VmHWM")  # what the start needed is given back: RSS would be too little
         for target in ("/public/length", "/public/chunked", "/public/close"):
             with s.client(timeout=30) as c:
                 c.send("GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % target)
@@ -317,7 +317,7 @@ def back_pressure():
         return False
     upstream = Upstream(answer, read_body=False)
     with Shop(upstream=upstream, change=lambda c: c.update(limits={"body": "200MB"})) as s:
-        before = s.gateway.process.status("VmRSS")
+        before = s.gateway.process.status("VmHWM")  # what the start needed is given back: RSS would be too little
         with s.client(rcvbuf=65536) as c:
             c.send("GET /public/down HTTP/1.1\r\nHost: a\r\n\r\n")
             time.sleep(1.5)

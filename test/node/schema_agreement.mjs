@@ -106,7 +106,7 @@ const bad = [
   'products: {p: {auth: key}}', 'products: {p: {auth: token, keys: []}}', 'products: {p: {keys: [sp_prod_x]}}',
   `products: {p: {keys: [{id: abcdefgh}]}}`, `products: {p: {keys: [{id: ABCDEFGH, sha256: ${digest}}]}}`,
   `products: {p: {keys: [{id: abcdefgh, sha256: ${digest}, x: y}]}}`, 'products: {p: {keys: [{id: abcdefgh, sha256: abc}]}}',
-  'products: {p: {limit: 1}}', 'products: {p: {login: password}}', 'services: {s: {}}', 'services: {s: {instances: []}}',
+  'products: {p: {limit: 1}}', 'products: {p: {login: magic}}', 'services: {s: {}}', 'services: {s: {instances: []}}',
   'services: {s: {instances: ":1"}}', 'services: {s: {instances: "http://h:1"}}', 'services: {s: {instances: "h:1", pass: cookies}}',
   'services: {s: {instances: "h:1", health: x}}', 'services: {2s: {instances: "h:1"}}',
   `actions: {a: {to: s}}\n${service}`, `actions: {a: {match: GET /}}\n${service}`, `actions: {a: {match: [], to: s}}\n${service}`,
