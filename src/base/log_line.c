@@ -90,14 +90,26 @@ static inline bool copy_short(char *to, str s)
 static size_t copy_plain(char *to, str s)
 {
     size_t i = 0;
+#if defined(__SSE2__)
+    if (s.n >= 16) {
+        i = copy_plain16(to, s);
+        if (LIKELY(i == s.n)) return i;
+    } else if (s.n >= 8) { /* both ends, which may meet in the middle */
+        uint64_t a, b;
+        memcpy(&a, s.p, 8);
+        memcpy(&b, s.p + s.n - 8, 8);
+        if (LIKELY(plain16(_mm_set_epi64x((long long)b, (long long)a)))) {
+            memcpy(to, &a, 8);
+            memcpy(to + s.n - 8, &b, 8);
+            return s.n;
+        }
+    } else if (copy_short(to, s)) {
+        return s.n;
+    }
+#else
     uint64_t w;
     if (s.n < 8) {
         if (copy_short(to, s)) return s.n;
-#if defined(__SSE2__)
-    } else if (s.n >= 16) {
-        i = copy_plain16(to, s);
-        if (i == s.n) return i;
-#endif
     } else {
         for (; i + 8 <= s.n; i += 8) {
             memcpy(&w, s.p + i, 8);
@@ -112,6 +124,7 @@ static size_t copy_plain(char *to, str s)
             }
         }
     }
+#endif
     for (; i < s.n && plain((unsigned char)s.p[i]); i++) to[i] = s.p[i];
     return i;
 }

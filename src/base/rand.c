@@ -44,17 +44,22 @@ uint64_t rand_u64(void)
     return v;
 }
 
-void ulid_make(char out[ULID_LEN], uint64_t unix_ms)
+static void ulid_write(char out[ULID_LEN], uint64_t unix_ms, const unsigned char r[10])
 {
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    unsigned char r[10];
-    rand_bytes(r, sizeof r);
     for (int i = 9; i >= 0; i--, unix_ms >>= 5) out[i] = digits[unix_ms & 31];
     for (int half = 0; half < 2; half++) {
         uint64_t v = 0;
         for (int i = 0; i < 5; i++) v = v << 8 | r[half * 5 + i];
         for (int i = 7; i >= 0; i--, v >>= 5) out[10 + half * 8 + i] = digits[v & 31];
     }
+}
+
+void ulid_make(char out[ULID_LEN], uint64_t unix_ms)
+{
+    unsigned char r[10];
+    rand_bytes(r, sizeof r);
+    ulid_write(out, unix_ms, r);
 }
 
 /* Eight digits of four bytes: each nibble into a byte of its own, the high one of a byte first, then made a digit. */
@@ -70,22 +75,37 @@ static inline void hex8(char *out, uint32_t four)
     memcpy(out, &w, 8);
 }
 
-void rand_hex(char *out, size_t n)
+static void hex(char *out, const unsigned char *r, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
+    for (; n >= 4; r += 4, out += 8, n -= 4) {
+        uint32_t four;
+        memcpy(&four, r, 4);
+        hex8(out, four);
+    }
+    for (; n; r++, n--) {
+        *out++ = digits[*r >> 4];
+        *out++ = digits[*r & 15];
+    }
+}
+
+void rand_hex(char *out, size_t n)
+{
     unsigned char r[32];
     while (n) {
-        size_t now = n < sizeof r ? n : sizeof r, i = 0;
+        size_t now = n < sizeof r ? n : sizeof r;
         rand_bytes(r, now);
-        for (; i + 4 <= now; i += 4, out += 8) {
-            uint32_t four;
-            memcpy(&four, r + i, 4);
-            hex8(out, four);
-        }
-        for (; i < now; i++) {
-            *out++ = digits[r[i] >> 4];
-            *out++ = digits[r[i] & 15];
-        }
+        hex(out, r, now);
+        out += 2 * now;
         n -= now;
     }
+}
+
+void rand_ids(struct rand_ids *out, uint64_t unix_ms)
+{
+    unsigned char r[16 + 8 + 10];
+    rand_bytes(r, sizeof r);
+    hex(out->trace, r, 16);
+    hex(out->span, r + 16, 8);
+    ulid_write(out->ulid, unix_ms, r + 24);
 }

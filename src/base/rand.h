@@ -15,4 +15,10 @@ void ulid_make(char out[ULID_LEN], uint64_t unix_ms);
 /* 2n lower-case hex digits of n random bytes; not terminated. */
 void rand_hex(char *out, size_t n);
 
+/* What every request needs, in one draw: a ULID, a trace id of 16 bytes and a span id of 8 in lower-case hex. */
+struct rand_ids {
+    char ulid[ULID_LEN], trace[32], span[16];
+};
+void rand_ids(struct rand_ids *out, uint64_t unix_ms);
+
 #endif

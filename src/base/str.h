@@ -65,7 +65,7 @@ static inline str str_from(str s, size_t at)
 
 /* Copies s to `to`, where it does not overlap, and returns the end of the copy. Short ones, which most are, need no
  * call: their two ends are copied, which may meet in the middle. */
-static inline char *str_put(char *to, str s)
+static inline __attribute__((always_inline)) char *str_put(char *to, str s)
 {
     const char *p = s.p;
     size_t n = s.n;

@@ -299,6 +299,7 @@ static void write_head(struct h1_client *c, struct h1_out *o, const struct reque
     h1_out_request_line(o, r->method, r->path, r->query, r->has_query);
     h1_out_field(o, STR("Host"), r->authority);
     http_out_fields(o, &r->fields);
+    for (size_t i = 0; i < ARRAY_LEN(r->ready); i++) h1_out_raw(o, r->ready[i]);
     c->chunked_up = r->body == BODY_UNKNOWN;
     if (c->chunked_up)
         h1_out_field(o, STR("Transfer-Encoding"), STR("chunked"));

@@ -154,6 +154,8 @@ struct request {
     str query;     /* without '?'; has_query tells "/a?" from "/a" */
     bool has_query;
     struct fields fields;
+    str ready[2];  /* of a request we send: more field lines, each with its CRLF, whose values were checked when they
+                      were made; written behind the fields */
     uint64_t body; /* 0: none; a length; or BODY_UNKNOWN */
     bool expect_continue;
     bool upgrade;  /* asks for an upgrade */

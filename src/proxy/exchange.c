@@ -74,9 +74,7 @@ static void begin(struct exchange *x)
     x->started_ms = loop_wall_ms(w->loop);
     x->timer.on_time = on_time;
     x->deadline_ms = UINT64_MAX;
-    ulid_make(x->id, x->started_ms);
-    x->correlation = str_make(x->id, ULID_LEN);
-    exchange_trace(x);
+    exchange_ids(x);
 }
 
 str exchange_remote(struct exchange *x)

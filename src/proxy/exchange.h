@@ -41,7 +41,8 @@ struct exchange {
     /* route */
     const struct snapshot_action *action;
     struct route route;
-    str path; /* canonical, or empty while it is not known */
+    str path;     /* canonical, or empty while it is not known */
+    bool relayed; /* it has a Via or a CDN-Loop */
     /* authenticate */
     const struct snapshot_product *product;
     struct token_entry *token; /* pinned; NULL: no token */
@@ -99,8 +100,8 @@ step_fn route_step, authenticate_step, authorize_step, limit_step, stamp_step, d
 
 /* The client's address as text, kept in the exchange; .p NULL: memory. */
 str exchange_remote(struct exchange *x);
-/* trace.c */
-void exchange_trace(struct exchange *x);
+/* trace.c: the decision id, the trace, and until somebody trusted says otherwise the correlation id */
+void exchange_ids(struct exchange *x);
 /* authenticate: waiting for keys */
 void authenticate_wake(struct issuer_keys *k);
 void authenticate_cancel(struct exchange *x);

@@ -11,6 +11,7 @@ static enum step check_loops(struct exchange *x)
     for (uint32_t i = 0; i < f->n; i++) {
         if ((f->v[i].id != FIELD_CDN_LOOP && f->v[i].id != FIELD_VIA) || f->v[i].twin) continue;
         bool loop = f->v[i].id == FIELD_CDN_LOOP;
+        x->relayed = true;
         str rest = f->v[i].value;
         while (rest.n) {
             str member = str_cut(&rest, ',');

@@ -59,13 +59,7 @@ static void put(struct fields *f, enum field_id id, str value)
 
 static enum step put_identity(struct exchange *x, struct fields *f)
 {
-    if (x->token) {
-        const struct caller *who = &x->token->caller;
-        put(f, FIELD_X_USER_ID, who->user_id);
-        put(f, FIELD_X_USER_ROLES, who->roles);
-        put(f, FIELD_X_USER_PERMISSIONS, who->permissions);
-        put(f, FIELD_X_CLIENT_ID, who->client);
-    }
+    if (x->token) x->down.request.ready[0] = x->token->caller.lines;
     if (x->product) put(f, FIELD_X_PRODUCT, x->product->name);
     put(f, FIELD_X_ACTION, x->action->name);
     put(f, FIELD_X_CORRELATION_ID, x->correlation);
@@ -75,15 +69,19 @@ static enum step put_identity(struct exchange *x, struct fields *f)
 static enum step put_forwarding(struct exchange *x, struct fields *f, bool trusted)
 {
     const struct request *r = &x->down.request;
-    const struct snapshot *snap = x->config->snap;
+    unsigned minor = r->minor ? 1 : 0;
     str remote = exchange_remote(x);
     str forwarded_for = trusted ? extend(x, FIELD_X_FORWARDED_FOR, remote) : remote;
-    str via = extend(x, FIELD_VIA, x->config->via[r->minor ? 1 : 0]);
-    str loop = extend(x, FIELD_CDN_LOOP, snap->name);
-    if (!remote.p || !forwarded_for.p || !via.p || !loop.p) return refuse(x, REASON_HEAD_TOO_LARGE, "forwarding");
+    if (!remote.p || !forwarded_for.p) return refuse(x, REASON_HEAD_TOO_LARGE, "forwarding");
     put(f, FIELD_X_FORWARDED_FOR, forwarded_for);
     if (!trusted || !fields_get(f, FIELD_X_FORWARDED_HOST)) put(f, FIELD_X_FORWARDED_HOST, r->authority);
     if (!trusted || !fields_get(f, FIELD_X_FORWARDED_PROTO)) put(f, FIELD_X_FORWARDED_PROTO, STR("http"));
+    if (!x->relayed && x->config->hop[minor].n) {
+        x->down.request.ready[1] = x->config->hop[minor];
+        return STEP_NEXT;
+    }
+    str via = extend(x, FIELD_VIA, x->config->via[minor]), loop = extend(x, FIELD_CDN_LOOP, x->config->snap->name);
+    if (!via.p || !loop.p) return refuse(x, REASON_HEAD_TOO_LARGE, "forwarding");
     put(f, FIELD_VIA, via);
     put(f, FIELD_CDN_LOOP, loop);
     return STEP_NEXT;

@@ -1,13 +1,14 @@
 #include "proxy/token_cache.h"
 
 #include "config/fed.h"
+#include "http/message.h"
 #include "identity/issuer.h"
 #include "identity/principal.h"
 
 #include <stdlib.h>
 
 #define HITS_MAX 3
-#define TAIL     32u /* bytes of the token that are hashed: the signature's end, different for any two good tokens */
+#define TAIL     16u /* bytes of the token that are hashed: the signature's end, different for any two good tokens */
 
 static const size_t sizes[TOKEN_CACHE_SIZES] = {768, 1024, 1536, 2048, 3072, 4096, 6144, 8192};
 
@@ -95,6 +96,7 @@ struct token_entry *token_cache_find(struct token_cache *c, str token, int64_t n
 
 struct layout {
     char *at;
+    bool bad; /* a value that may not stand in a field */
 };
 
 static str put_copy(struct layout *l, str s)
@@ -105,32 +107,53 @@ static str put_copy(struct layout *l, str s)
     return out;
 }
 
-static str put_value(struct layout *l, str s)
+/* A field line; what it is to say is written in between. */
+static char *line_begin(struct layout *l, enum field_id id)
 {
-    char *from = l->at;
-    l->at = header_value_encode(s, l->at);
-    return str_make(from, (size_t)(l->at - from));
+    l->at = str_put(l->at, field_name(id));
+    l->at = str_put(l->at, STR(": "));
+    return l->at;
 }
 
-static str put_list(struct layout *l, const str *v, uint32_t n)
+/* Gives the value; a line without one is taken back. Encoded values are good by construction; as they are written many
+ * times and looked at only here, they are looked at here. */
+static str line_end(struct layout *l, enum field_id id, char *value)
 {
-    char *from = l->at;
+    str out = str_make(value, (size_t)(l->at - value));
+    if (!out.n)
+        l->at = value - field_name(id).n - 2;
+    else
+        l->at = str_put(l->at, STR("\r\n"));
+    l->bad = l->bad || !field_value_ok(out);
+    return out;
+}
+
+static str put_value(struct layout *l, enum field_id id, str s)
+{
+    char *from = line_begin(l, id);
+    l->at = header_value_encode(s, l->at);
+    return line_end(l, id, from);
+}
+
+static str put_list(struct layout *l, enum field_id id, const str *v, uint32_t n)
+{
+    char *from = line_begin(l, id);
     for (uint32_t i = 0; i < n; i++) {
         if (i) *l->at++ = ',';
         l->at = header_value_encode(v[i], l->at);
     }
-    return str_make(from, (size_t)(l->at - from));
+    return line_end(l, id, from);
 }
 
-static str put_principal(struct layout *l, str prefix, str sub)
+static str put_principal(struct layout *l, enum field_id id, str prefix, str sub)
 {
-    char *from = l->at;
+    char *from = line_begin(l, id);
     if (prefix.n) {
         l->at = principal_part_encode(prefix, l->at);
         *l->at++ = ':';
     }
     l->at = principal_part_encode(sub, l->at);
-    return str_make(from, (size_t)(l->at - from));
+    return line_end(l, id, from);
 }
 
 static size_t list_room(const str *v, uint32_t n)
@@ -138,6 +161,13 @@ static size_t list_room(const str *v, uint32_t n)
     size_t room = n;
     for (uint32_t i = 0; i < n; i++) room += header_value_encoded_len(v[i]);
     return room;
+}
+
+/* The four names, with colon, blank and line end. */
+static size_t names_room(void)
+{
+    return field_name(FIELD_X_USER_ID).n + field_name(FIELD_X_USER_ROLES).n + field_name(FIELD_X_USER_PERMISSIONS).n +
+           field_name(FIELD_X_CLIENT_ID).n + 4 * 4;
 }
 
 static uint32_t find_grantors(const struct snapshot *snap, const struct claims *claims, uint16_t *out)
@@ -177,11 +207,11 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
     size_t room = sizeof(struct token_entry) + grantors * sizeof(uint16_t) + token.n + claims->product.n +
                   principal_part_encoded_len(prefix) + 1 + principal_part_encoded_len(claims->sub) +
                   header_value_encoded_len(claims->client) + list_room(claims->roles, claims->n_roles) +
-                  list_room(claims->permissions, claims->n_permissions);
+                  list_room(claims->permissions, claims->n_permissions) + names_room();
     struct token_entry *e = entry_alloc(c, room);
     if (!e) return NULL;
     uint16_t *g = (uint16_t *)(void *)(e + 1);
-    struct layout l = {(char *)(g + grantors)};
+    struct layout l = {.at = (char *)(g + grantors)};
     *e = (struct token_entry){.size = room, .pins = 1};
     e->token = put_copy(&l, token);
     e->caller = (struct caller){.issuer = claims->issuer, .exp_s = claims->exp_s, .grantors = g};
@@ -189,10 +219,17 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
     put_marks(e, claims, snap);
     e->caller.product = put_copy(&l, claims->product);
     e->caller.known_product = claims->product.n ? snapshot_product(snap, claims->product) : NULL;
-    e->caller.user_id = put_principal(&l, prefix, claims->sub);
-    e->caller.client = put_value(&l, claims->client);
-    e->caller.roles = put_list(&l, claims->roles, claims->n_roles);
-    e->caller.permissions = put_list(&l, claims->permissions, claims->n_permissions);
+    const char *lines = l.at;
+    e->caller.user_id = put_principal(&l, FIELD_X_USER_ID, prefix, claims->sub);
+    e->caller.roles = put_list(&l, FIELD_X_USER_ROLES, claims->roles, claims->n_roles);
+    e->caller.permissions = put_list(&l, FIELD_X_USER_PERMISSIONS, claims->permissions, claims->n_permissions);
+    e->caller.client = put_value(&l, FIELD_X_CLIENT_ID, claims->client);
+    e->caller.lines = str_make(lines, (size_t)(l.at - lines));
+    if (UNLIKELY(l.bad)) {
+        c->bytes += room; /* entry_free takes it back */
+        entry_free(c, e);
+        return NULL;
+    }
     return e;
 }
 

@@ -14,11 +14,12 @@
 
 /* Who is calling, as the token said, ready to be written into headers. Lives as long as its entry. */
 struct caller {
-    str user_id;                                  /* encoded, with its issuer's prefix */
-    str roles;                                    /* encoded list */
-    str permissions;                              /* encoded list */
-    str client;                                   /* encoded; may be empty */
-    str product;                                  /* as named by the token; may be empty */
+    str user_id;     /* encoded, with its issuer's prefix */
+    str roles;       /* encoded list */
+    str permissions; /* encoded list */
+    str client;      /* encoded; may be empty */
+    str lines;       /* the four as field lines, ready to be sent; who has no value has no line */
+    str product;     /* as named by the token; may be empty */
     const struct snapshot_product *known_product; /* of that name, in the snapshot of the entry; may be NULL */
     uint32_t issuer;                              /* index in the snapshot */
     uint32_t n_grantors;

@@ -26,20 +26,21 @@ static bool traceparent_ok(str v)
     return str_eq(version, STR("00")) ? v.n == 55 : v.n == 55 || v.p[55] == '-';
 }
 
-void exchange_trace(struct exchange *x)
+void exchange_ids(struct exchange *x)
 {
     const struct fields *f = &x->down.request.fields;
     const struct field *in = fields_get(f, FIELD_TRACEPARENT);
+    struct rand_ids ids;
     char *t = x->traceparent;
+    rand_ids(&ids, x->started_ms);
+    memcpy(x->id, ids.ulid, ULID_LEN);
+    x->correlation = str_make(x->id, ULID_LEN);
     x->trace_goes_on = in && fields_count(f, FIELD_TRACEPARENT) == 1 && traceparent_ok(in->value);
-    if (x->trace_goes_on)
-        memcpy(x->trace_id, in->value.p + 3, 32);
-    else
-        rand_hex(x->trace_id, 16);
+    memcpy(x->trace_id, x->trace_goes_on ? in->value.p + 3 : ids.trace, 32);
     memcpy(t, "00-", 3);
     memcpy(t + 3, x->trace_id, 32);
     t[35] = '-';
-    rand_hex(t + 36, 8);
+    memcpy(t + 36, ids.span, 16);
     t[52] = '-';
     memcpy(t + 53, x->trace_goes_on ? in->value.p + 53 : "01", 2);
 }

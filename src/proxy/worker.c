@@ -69,12 +69,14 @@ static struct upstream *find_upstream(struct worker *w, const struct snapshot_in
     return u;
 }
 
+#define HOP_LINES_ROOM(name) (2 * (name).n + 32) /* "Via: 1.1 name", "CDN-Loop: name" and their ends */
+
 /* One block: the struct, then its arrays in the order of their alignment. */
 static struct worker_snapshot *snapshot_alloc(const struct snapshot *snap, uint32_t instances)
 {
     size_t need = sizeof(struct worker_snapshot) + snap->n_issuers * (sizeof(void *) + sizeof(struct issuer_keys)) +
                   instances * sizeof(void *) + (2 * (size_t)snap->n_services + 1) * sizeof(uint32_t) +
-                  2 * (snap->name.n + 4);
+                  2 * (snap->name.n + 4) + 2 * HOP_LINES_ROOM(snap->name);
     struct worker_snapshot *s = calloc(1, need);
     if (!s) return NULL;
     char *at = (char *)(s + 1);
@@ -93,6 +95,11 @@ static struct worker_snapshot *snapshot_alloc(const struct snapshot *snap, uint3
         memcpy(at + 4, snap->name.p, snap->name.n);
         s->via[minor] = str_make(at, snap->name.n + 4);
         at += snap->name.n + 4;
+        struct h1_out o = {at, 0, HOP_LINES_ROOM(snap->name), true};
+        h1_out_field(&o, field_name(FIELD_VIA), s->via[minor]);
+        h1_out_field(&o, field_name(FIELD_CDN_LOOP), snap->name);
+        if (o.ok) s->hop[minor] = str_make(o.p, o.n); /* else the fields are written one by one, and refused */
+        at += HOP_LINES_ROOM(snap->name);
     }
     return s;
 }

@@ -41,6 +41,7 @@ struct worker_snapshot {
     uint32_t *first_upstream;    /* by service: where its instances begin */
     uint32_t *turn;              /* by service: round robin */
     str via[2];                  /* "1.0 name", "1.1 name" */
+    str hop[2];                  /* Via and CDN-Loop of a request that has neither, as field lines */
 };
 
 /* What others may read at any time. */
