@@ -319,8 +319,8 @@ static const struct key_def product_keys[] = {
      .about = "The user base that its users are of. A user of another base cannot log in.", .example = "users: staff"},
     {"secret", SHAPE_CHOICE, AT(struct config_product, proof), .choices = proof_kinds, .standard = "`none`",
      .about = "How it proves its apisecret when its users log in, refresh and log out: `basic` (RFC 7617) or "
-              "`signature` (RFC 9421, HMAC-SHA256). The apisecret itself stands in the store: `sallyport product "
-              "secret PRODUCT` makes it.",
+              "`signature` (RFC 9421, HMAC-SHA256). The apisecret itself stands in the store: `sallyport secret new "
+              "PRODUCT` makes it.",
      .example = "secret: signature"},
     REFUSED("limit"),
     REFUSED("limits"),
