@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -308,6 +309,17 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* The thread takes no signals: they are for who waits for them. */
+static bool start_thread(struct keeper *k)
+{
+    sigset_t everything, before;
+    sigfillset(&everything);
+    pthread_sigmask(SIG_SETMASK, &everything, &before);
+    bool ok = pthread_create(&k->thread, NULL, run, k) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
 static enum err refuse(char *why, enum err err, const char *what)
 {
     snprintf(why, KEEPER_WHY, "%s: %s", what, errno ? strerror(errno) : err_name(err));
@@ -319,7 +331,10 @@ static enum err take_folder(struct keeper *k, char *why)
 {
     char path[KEEPER_PATH_MAX + 8];
     errno = 0;
-    if (mkdir(k->dir, 0700) != 0 && errno != EEXIST) return refuse(why, ERR_IO, "the folder of the store");
+    bool made = mkdir(k->dir, 0700) == 0;
+    if (!made && errno != EEXIST) return refuse(why, ERR_IO, "the folder of the store");
+    snprintf(path, sizeof path, "%s/..", k->dir);
+    if (made && keeper_sync_folder(path) != ERR_OK) return refuse(why, ERR_IO, "the folder of the store");
     snprintf(path, sizeof path, "%s/lock", k->dir);
     k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (k->lock_fd < 0) return refuse(why, ERR_IO, "the lock of the store's folder");
@@ -343,7 +358,7 @@ static enum err start(struct keeper *k, char *why)
     loop_on_turn_end(k->loop, on_turn_end);
     timer_set(k->loop, &k->tick, loop_now_ms(k->loop) + TICK_MS);
     errno = 0;
-    return pthread_create(&k->thread, NULL, run, k) == 0 ? ERR_OK : refuse(why, ERR_NO_MEMORY, "the store's thread");
+    return start_thread(k) ? ERR_OK : refuse(why, ERR_NO_MEMORY, "the store's thread");
 }
 
 static void release(struct keeper *k)

@@ -137,6 +137,8 @@ void keeper_watches_count(const struct keeper *k, enum store_space s, uint32_t *
 void keeper_watches_free(struct keeper *k);
 
 /* keeper_task.c */
+/* Makes durable which files the folder holds. ERR_IO. */
+MUST_USE enum err keeper_sync_folder(const char *dir);
 /* A restore that a crash interrupted is finished, or what is left of one is removed. ERR_IO. */
 MUST_USE enum err keeper_restore_resume(struct keeper *k, char *why);
 void keeper_tasks_halt(struct keeper *k);

@@ -28,7 +28,7 @@ static enum err say(char *why, enum err err, enum store_space s, const char *wha
 
 /* --- files --- */
 
-static enum err sync_folder(const char *dir)
+enum err keeper_sync_folder(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return ERR_IO;
@@ -115,7 +115,7 @@ static enum err write_note(struct keeper *k, uint32_t spaces)
     bool ok = fd >= 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0;
     if (fd >= 0) close(fd);
     ok = ok && rename(part, path) == 0;
-    if (ok && sync_folder(k->dir) == ERR_OK) return ERR_OK;
+    if (ok && keeper_sync_folder(k->dir) == ERR_OK) return ERR_OK;
     unlink(part);
     unlink(path);
     return ERR_IO;
@@ -136,7 +136,7 @@ static enum err move_space(struct keeper *k, enum store_space s)
     keeper_space_path(k, s, ".before-wal", before_log);
     if (exists(file)) unlink(before_log); /* of an earlier restore */
     if (!move(more, before_log) || !move(file, before) || rename(copy, file) != 0) return ERR_IO;
-    return sync_folder(k->dir);
+    return keeper_sync_folder(k->dir);
 }
 
 static enum err move_all(struct keeper *k, uint32_t spaces)
@@ -148,7 +148,7 @@ static enum err move_all(struct keeper *k, uint32_t spaces)
     if (err != ERR_OK) return err;
     note_path(k, "", note);
     unlink(note);
-    return sync_folder(k->dir);
+    return keeper_sync_folder(k->dir);
 }
 
 enum err keeper_restore_resume(struct keeper *k, char *why)
@@ -188,7 +188,7 @@ static enum err backup_one(struct keeper *k, struct keeper_task *t, enum store_s
     if (!join(to, t->dir, s, "") || !join(part, t->dir, s, ".part")) return ERR_LIMIT;
     unlink(part);
     enum err err = engine_sqlite_backup(path, store_space_name(s), part, &k->stop, &t->status[s].at, why);
-    if (err == ERR_OK && (rename(part, to) != 0 || sync_folder(t->dir) != ERR_OK)) {
+    if (err == ERR_OK && (rename(part, to) != 0 || keeper_sync_folder(t->dir) != ERR_OK)) {
         snprintf(why, 160, "%s", strerror(errno));
         err = ERR_IO;
     }

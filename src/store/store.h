@@ -70,7 +70,7 @@ enum store_kind {
     STORE_RANGE,   /* [from, to) → entries in the order of bytes; `to` empty: no end */
     STORE_BATCH,   /* ops: all or nothing, each condition against what was before the batch */
     STORE_WATCHERS /* of the space: key = name, value = "connected" or "away", version = confirmed number, expires_s =
-                      when its lease ends at the latest (0: it holds none); in the order of names, behind `from`, cut
+                      when its lease ends at the latest (0: it holds none); in the order of names, from `from` on, cut
                       by `limit` and `more` as a range is */
 };
 

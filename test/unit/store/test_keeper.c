@@ -557,6 +557,34 @@ static void who_is_lost_with_a_lease_is_away_until_it_ends_even_over_a_restart(v
 
 /* --- memory --- */
 
+static void watchers_are_told_in_the_order_of_names_a_part_at_a_time(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"w/3", "w/1", "w/0", "w/2"};
+    struct store_watch w[4];
+    for (size_t i = 0; i < 4; i++) {
+        w[i] = (struct store_watch){.space = STORE_CONTROL, .name = str_of(names[i]), .on_change = on_change};
+        assert_err(store_watch_start(store, &w[i]), ERR_OK);
+    }
+    struct store_job job = {.kind = STORE_WATCHERS, .space = STORE_CONTROL, .limit = 3};
+    for (int i = 0; i < 100 && job.n_entries < 3; i++) {
+        store_job_clear(&job);
+        assert_err(suite_do(store, &job), ERR_OK);
+    }
+    assert_int_equal(job.n_entries, 3);
+    assert_true(job.more);
+    assert_str(job.entries[0].key, STR("w/0"));
+    assert_str(job.entries[2].key, STR("w/2"));
+    assert_int_equal(job.entries[0].expires_s, 0);
+    store_job_clear(&job);
+    job.from = STR("w/3");
+    assert_err(suite_do(store, &job), ERR_OK);
+    assert_int_equal(job.n_entries, 1);
+    assert_false(job.more);
+    store_job_clear(&job);
+    for (size_t i = 0; i < 4; i++) store_watch_stop(store, &w[i]);
+}
+
 static enum err keeper_life(void)
 {
     char why[KEEPER_WHY];
@@ -648,6 +676,7 @@ int main(void)
         T(a_task_under_way_ends_with_the_keeper),
         T(history_that_was_compacted_away_is_a_resync),
         T(who_is_lost_with_a_lease_is_away_until_it_ends_even_over_a_restart),
+        T(watchers_are_told_in_the_order_of_names_a_part_at_a_time),
         T(a_keeper_that_gets_no_memory_says_so),
         T(a_job_that_gets_no_memory_says_so),
     };
