@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 static const char *const folders[] = {"./.sallyport", "/run/sallyport", "/var/lib/sallyport"};
-static const char *const sockets[] = {"cli.sock", "authentication-cli.sock", "data-cli.sock"};
+/* A gateway alone is asked last: it has the least to do with it, and may hang when it is what one wants to be rid of.
+ */
+static const char *const sockets[] = {"authentication-cli.sock", "data-cli.sock", "cli.sock"};
 
-enum { PLACES = ARRAY_LEN(folders) * ARRAY_LEN(sockets), WAIT_S = 900 };
+enum { PLACES = ARRAY_LEN(folders) * ARRAY_LEN(sockets), WAIT_S = 900, ADMIN_WAITS_S = 10 };
 
 struct places {
     char path[PLACES][512];
@@ -220,6 +222,14 @@ static int report(const struct cli_args *args, const struct json *v, const char 
     }
     putchar('\n');
     return CLI_OK;
+}
+
+void admin_put_wait(const struct cli_args *args, struct buf *b)
+{
+    const char *wait = cli_value(args, "wait");
+    uint64_t seconds;
+    if (wait && str_to_u64(str_of(wait), &seconds) == ERR_OK && seconds < ADMIN_WAITS_S)
+        buf_printf(b, "%s\"wait_ms\":%llu", b->p[b->n - 1] == '{' ? "" : ",", (unsigned long long)seconds * 1000);
 }
 
 int admin_await(const struct cli_args *args, const struct admin_answer *a, const char *what)

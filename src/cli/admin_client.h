@@ -53,6 +53,8 @@ void admin_print_column(str text, int width);
 /* A list of texts, separated by commas; "-" for none. */
 void admin_print_list(const struct json *list);
 
+/* The member wait_ms of what is asked, when --wait is shorter than what the product waits by itself. */
+void admin_put_wait(const struct cli_args *args, struct buf *b);
 /* The answer to a change that enforcers must hear of: asks on until it is complete or --wait is over, says who has it.
  * CLI_OK only if everybody has. `what`: "user alice is revoked". */
 int admin_await(const struct cli_args *args, const struct admin_answer *a, const char *what);

@@ -27,8 +27,9 @@ static bool read_key(const char *folder, const char *named, unsigned char out[AD
     if (e != ERR_OK && (named || errno != ENOENT))
         fprintf(stderr, "%s: %s\n", named ? named : path, why ? why : strerror(errno));
     if (e == ERR_OK) {
-        e = seal_init(&seal, str_trim(buf_str(&b)));
-        while (e != ERR_OK && b.n && b.p[b.n - 1] == '\n') b.n--;
+        str text = buf_str(&b);
+        if (str_ends(text, STR("\n"))) text.n--; /* as config/secret_source.h has it */
+        e = seal_init(&seal, str_trim(text));
         if (e == ERR_OK) {
             admin_audit_key(&seal, out);
             seal_wipe(&seal);

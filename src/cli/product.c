@@ -116,7 +116,13 @@ static int run_product_remove(const struct cli_args *args)
     int code = take_product(args, args->rest[0]);
     if (code != CLI_OK) return code;
     admin_path(path, sizeof path, "/v1/products/%s", args->rest[0]);
-    code = admin_ask(args, "DELETE", path, STR_NONE, 3 * ADMIN_ASK_MS, &a);
+    struct buf b;
+    buf_init(&b, 256);
+    record_begin(&b);
+    admin_put_wait(args, &b);
+    buf_putc(&b, '}');
+    code = admin_ask(args, "DELETE", path, buf_str(&b), 3 * ADMIN_ASK_MS, &a);
+    buf_free(&b);
     if (code == CLI_OK) {
         (void)snprintf(what, sizeof what, "product %.64s is removed, with %llu API keys", args->rest[0],
                        (unsigned long long)member_number(a.v, "apikeys"));
@@ -332,12 +338,11 @@ static int key_change(const struct cli_args *args, const char *method, const cha
     if (code != CLI_OK) return code;
     admin_path(path, sizeof path, "/v1/apikeys/%s%s", args->rest[0], verb);
     buf_init(&b, 4096);
-    if (strcmp(method, "POST") == 0) {
-        const char *reason = strcmp(verb, "/disable") == 0 ? cli_value(args, "reason") : NULL;
-        record_begin(&b);
-        if (reason) record_put_str(&b, "reason", str_of(reason));
-        buf_putc(&b, '}');
-    }
+    const char *reason = strcmp(verb, "/disable") == 0 ? cli_value(args, "reason") : NULL;
+    record_begin(&b);
+    if (reason) record_put_str(&b, "reason", str_of(reason));
+    admin_put_wait(args, &b);
+    buf_putc(&b, '}');
     code = b.bad ? cli_usage_error(args, "--reason is too long")
                  : admin_ask(args, method, path, buf_str(&b), ADMIN_ASK_MS, &a);
     (void)snprintf(text, sizeof text, "API key %.20s is %s", args->rest[0], what);

@@ -20,6 +20,7 @@ static int send_revocation(const struct cli_args *args, const char *kind, const 
     if (value) record_put_str(&b, "value", str_of(value));
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (cli_value(args, members[i])) record_put_str(&b, members[i], str_of(cli_value(args, members[i])));
+    admin_put_wait(args, &b);
     buf_putc(&b, '}');
     int code = b.bad ? cli_usage_error(args, "that is too long")
                      : admin_ask(args, "POST", "/v1/revocations", buf_str(&b), 2 * ADMIN_ASK_MS, &a);
@@ -48,6 +49,7 @@ static int revoke_key(const struct cli_args *args, const char *id)
     buf_init(&b, 16384);
     record_begin(&b);
     record_put_str(&b, "reason", reason ? str_of(reason) : STR("revoked"));
+    admin_put_wait(args, &b);
     buf_putc(&b, '}');
     int code = admin_ask(args, "POST", path, buf_str(&b), ADMIN_ASK_MS, &a);
     (void)snprintf(text, sizeof text, "API key %.20s is revoked", id);

@@ -371,6 +371,7 @@ static int run_password(const struct cli_args *args)
     buf_init(&b, 65536);
     record_begin(&b);
     record_put_true(&b, "end_sessions", cli_flag(args, "end-sessions"));
+    admin_put_wait(args, &b);
     code = put_password(args, &b, false, password, &generated);
     if (code == CLI_OK && generated && cli_flag(args, "json"))
         code = cli_usage_error(args, "--json with a password that is made would not show it: --password-stdin");
@@ -429,6 +430,7 @@ static int run_grant(const struct cli_args *args)
         return cli_usage_error(args, "--roles, --permissions, --remove-roles or --remove-permissions is wanted");
     }
     record_put_true(&b, "end_sessions", cli_flag(args, "end-sessions"));
+    admin_put_wait(args, &b);
     buf_putc(&b, '}');
     code = admin_ask(args, "POST", path, buf_str(&b), ADMIN_ASK_MS, &a);
     if (code == CLI_OK && json_get(a.v, STR("complete"))) {
@@ -475,10 +477,16 @@ const struct cli_command cli_user_grant = {
 static int switch_user(const struct cli_args *args, const char *method, const char *verb, const char *what)
 {
     char path[ADMIN_PATH], text[64 + USER_NAME_MAX];
+    struct buf b;
     struct admin_answer a;
     int code = user_path(args, verb, path);
     if (code != CLI_OK) return code;
-    code = admin_ask(args, method, path, strcmp(method, "POST") == 0 ? STR("{}") : STR_NONE, ADMIN_ASK_MS, &a);
+    buf_init(&b, 256);
+    record_begin(&b);
+    admin_put_wait(args, &b);
+    buf_putc(&b, '}');
+    code = admin_ask(args, method, path, buf_str(&b), ADMIN_ASK_MS, &a);
+    buf_free(&b);
     (void)snprintf(text, sizeof text, "user %.128s is %s", args->rest[0], what);
     if (code == CLI_OK && json_get(a.v, STR("complete")))
         code = admin_await(args, &a, text);
