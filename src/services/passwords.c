@@ -8,7 +8,7 @@ struct passwords {
     struct loop *loop;
     struct offload *pool;
     struct password_cost cost;
-    unsigned waiting;
+    unsigned waiting, max; /* checks under way or waiting */
     char dummy[PASSWORD_HASH_MAX];
 };
 
@@ -17,9 +17,10 @@ enum err passwords_new(struct loop *loop, struct password_cost cost, unsigned co
 {
     struct passwords *p = calloc(1, sizeof *p);
     if (!p) return ERR_NO_MEMORY;
-    *p = (struct passwords){.loop = loop, .cost = cost};
+    if (!concurrent) concurrent = 1;
+    *p = (struct passwords){.loop = loop, .cost = cost, .max = concurrent + queue};
     enum err e = password_dummy(cost, p->dummy);
-    if (e == ERR_OK) p->pool = offload_new(concurrent ? concurrent : 1, queue);
+    if (e == ERR_OK) p->pool = offload_new(concurrent, p->max);
     if (e == ERR_OK && !p->pool) e = ERR_NO_MEMORY;
     if (e != ERR_OK)
         free(p);
@@ -76,7 +77,7 @@ enum err passwords_check(struct passwords *p, struct password_check *c)
     if (c->dummy) memcpy(c->hash, p->dummy, sizeof c->hash); /* a broken hash costs as much: nobody learns that it is */
     c->job.run = run;
     c->job.done = done;
-    enum err e = offload_submit(p->pool, p->loop, &c->job);
+    enum err e = p->waiting < p->max ? offload_submit(p->pool, p->loop, &c->job) : ERR_LIMIT;
     if (e == ERR_OK)
         p->waiting++;
     else
