@@ -245,13 +245,15 @@ int admin_await(const struct cli_args *args, const struct admin_answer *a, const
     }
     if (complete(a->v) || !at) return report(args, a->v, what, ms);
     char path[ADMIN_PATH];
-    admin_path(path, sizeof path, "/v1/confirmations?epoch=%.*s&number=%.*s", STR_ARG(member_text(at, "epoch")),
-               STR_ARG(member_text(at, "number")));
     bool told = false;
     for (;;) {
         struct admin_answer more;
         uint64_t passed = (clock_mono_ns() - begin) / 1000000u;
-        bool last = passed / 1000 >= seconds;
+        uint64_t left = passed < seconds * 1000 ? seconds * 1000 - passed : 0;
+        bool last = left == 0;
+        admin_path(path, sizeof path, "/v1/confirmations?epoch=%.*s&number=%.*s&wait_ms=%llu",
+                   STR_ARG(member_text(at, "epoch")), STR_ARG(member_text(at, "number")),
+                   (unsigned long long)(left < ADMIN_WAITS_S * 1000 ? left : ADMIN_WAITS_S * 1000));
         int code = admin_ask(args, "GET", path, STR_NONE, ADMIN_ASK_MS, &more);
         if (code == CLI_OK && (last || complete(more.v))) {
             if (cli_flag(args, "json"))

@@ -25,7 +25,7 @@ static const struct cli_entry *print_family_line(FILE *out, const struct cli_ent
     const char *name = entry->command->name;
     size_t n = strcspn(name, " ") + 1;
     int used = fprintf(out, "  %.*s…", (int)n, name) - 2; /* … has three bytes and one column */
-    fprintf(out, "%*s", 17 - used, "");
+    fprintf(out, "%*s", 16 - used, "");
     const char *before = "";
     for (; entry->command && strncmp(entry->command->name, name, n) == 0; entry++) {
         fprintf(out, "%s%s", before, entry->command->name + n);
@@ -38,7 +38,7 @@ static const struct cli_entry *print_family_line(FILE *out, const struct cli_ent
 /* The administration by its first words only: "  user … product … revoke". */
 static void print_words(FILE *out, enum cli_group group)
 {
-    enum { WIDTH = 78 };
+    enum { WIDTH = 60 };
     int column = 0;
     size_t last_n = 0;
     const char *last = "";
@@ -78,7 +78,7 @@ void cli_print_overview(FILE *out)
             if (family_size(entry->command->name) > 1)
                 entry = print_family_line(out, entry);
             else
-                fprintf(out, "  %-14s %s\n", entry->command->name, entry->command->summary);
+                fprintf(out, "  %-13s %s\n", entry->command->name, entry->command->summary);
         }
     }
     fputs("Exit: 0 ok, 1 refused or failed, 2 usage, 78 configuration.\n", out);
@@ -190,6 +190,10 @@ void cli_print_command(FILE *out, const struct cli_command *command)
     if (command->examples) {
         fputs("\nExamples\n", out);
         print_lines(out, command->examples, 2);
+    }
+    if (cli_is_family(command->name)) { /* a role, and what can be asked of it */
+        fputs("\nAlso\n", out);
+        cli_print_family(out, command->name);
     }
 }
 

@@ -24,6 +24,14 @@ static void put_escaped(FILE *out, str text, bool at_line_start)
     }
 }
 
+/* Bytes that put_escaped makes of it. */
+static size_t escaped_size(str text)
+{
+    size_t n = text.n;
+    for (size_t i = 0; i < text.n; i++) n += text.p[i] == '-' || text.p[i] == '\\';
+    return n;
+}
+
 /* Running text, in lines that a diff can show. */
 static void put_text(FILE *out, str text)
 {
@@ -31,14 +39,14 @@ static void put_text(FILE *out, str text)
     size_t column = 0;
     while (text.n) {
         str word = str_cut(&text, ' ');
-        if (column && column + word.n >= WIDTH) {
+        if (column && column + escaped_size(word) >= WIDTH) {
             fputc('\n', out);
             column = 0;
         } else if (column) {
             fputc(' ', out);
         }
         put_escaped(out, word, column == 0);
-        column += word.n + 1;
+        column += escaped_size(word) + 1;
     }
     fputc('\n', out);
 }

@@ -11,7 +11,14 @@ enum { FOREIGN_DAYS = 400, OWN_MIN_S = 86400, MARGIN_S = 60, SESSIONS_A_STEP = 1
 bool admin_confirm_options(struct admin_call *c)
 {
     int64_t ms = ADMIN_WAIT_MS;
+    uint64_t said = 0;
+    str asked = admin_query(c, "wait_ms");
     if (c->body && !admin_number(c, "wait_ms", 0, ADMIN_WAIT_MAX, &ms)) return false;
+    if (asked.p && (str_to_u64(asked, &said) != ERR_OK || said > ADMIN_WAIT_MAX)) {
+        admin_refuse(c, ADMIN_INPUT, "wait_ms", NULL, "is not a number up to %d", ADMIN_WAIT_MAX);
+        return false;
+    }
+    if (asked.p) ms = (int64_t)said;
     uint64_t now = loop_now_ms(c->admin->o.loop);
     c->confirm = (struct admin_confirmation){.since_ms = now, .until_ms = now + (uint64_t)ms, .pause_ms = 2};
     return true;

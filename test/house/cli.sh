@@ -49,15 +49,20 @@ wide=$(awk 'length($0) > 80' "$tmp/help")
 [ "$lines" -le 24 ] && [ -z "$wide" ]
 say $? 'help fits one screen' "$lines lines; wider than 80: $wide"
 
-# Every command: those of the list, and for a family ("token …") those that its own help lists.
+# Every command: those of the list, and for a family ("token …") those that its own help lists; the administration is
+# listed by first words, several a line. A role that is asked things too ("data") lists them behind "Also".
 commands=()
 while read -r name; do
     if [[ $name == *…* ]]; then
-        while read -r _ first second _; do commands+=("$first $second"); done < <("$sp" help "${name%% *}")
+        while read -r _ first second _; do commands+=("$first $second"); done < <(
+            "$sp" help "${name%% *}" | awk '/^usage:/ { page = 1 } /^Also$/ { page = 0; next } !page && /^  sallyport /'
+        )
     else
         commands+=("$name")
     fi
-done < <(grep '^  ' "$tmp/help" | cut -c3-16 | sed -E 's/ +$//')
+done < <(awk '/^Administer/ { words = 1; next } /^[^ ]/ { words = 0 }
+              words { gsub(/  +/, "\n"); sub(/^\n/, ""); print; next }
+              /^  / { name = substr($0, 3, 14); sub(/ +$/, "", name); print name }' "$tmp/help")
 [ "${#commands[@]}" -ge 14 ]
 say $? 'help lists commands' "${commands[*]}"
 for command in "${commands[@]}"; do
