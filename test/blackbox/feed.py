@@ -333,6 +333,47 @@ def _():
         store.stop()
 
 
+@port.test("history that was compacted away meanwhile: everything comes anew, and on the way no good key is refused, nothing revoked accepted")
+def _():
+    need_data()
+    with Split(lease="5m") as s:
+        s.start_data()
+        eventually(lambda: s.ready().status == 200, "ready", 8)
+        store, user = Store(s.gateway.data), s.user("gone")
+        key, other = new_key(), new_key()
+        store.apikey(key)
+        store.apikey(other)
+        store.in_force(store.revoke("token/gone"))
+        equal(status(s.port, "/user/x", user), 401, "revoked")
+        resyncs = s.gateway.metrics()["sallyport_feed_resyncs_total"]
+        s.gateway.process.signal(signal.SIGSTOP)
+        try:
+            store.ask('many 130000 revoked/token/j {"before_s":1,"at_ms":1}')
+            store.delete("apikey/" + other.entry["id"])
+            last = store.revoke("token/late")
+        finally:
+            s.gateway.process.signal(signal.SIGCONT)
+        bad, turns, deadline = [], 0, time.monotonic() + 60
+        with Client(s.port) as c:
+            while time.monotonic() < deadline:
+                turns += 1
+                good = c.get("/keyed/x", [("apikey", key.text)]).status
+                gone = c.get("/user/x", user).status
+                if (good, gone) != (200, 401):
+                    bad.append((good, gone))
+                if s.gateway.metrics()["sallyport_feed_number"] >= last:
+                    break
+        equal(bad, [], "wrong answers among %d" % turns)
+        m = s.gateway.metrics()
+        check(m["sallyport_feed_resyncs_total"] > resyncs, "everything came anew")
+        equal(m["sallyport_feed_revocations"], 130002, "revocations")
+        equal(status(s.port, "/user/x", s.user("late")), 401, "revoked meanwhile")
+        equal(status(s.port, "/keyed/x", [("apikey", other.text)]), 401, "deleted meanwhile")
+        equal(status(s.port, "/keyed/x", [("apikey", key.text)]), 200, "the good key")
+        check(m["sallyport_feed_bytes"] < 8 << 20, "%d bytes" % m["sallyport_feed_bytes"])
+        store.stop()
+
+
 @port.test("a data role that ends and starts again within the lease is not noticed")
 def _():
     need_data()
