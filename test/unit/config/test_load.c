@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -512,11 +513,14 @@ static void each_allocation_may_fail(void **state)
     }
 }
 
+static atomic_bool opened;
+
 /* in two pieces */
 static void *writer(void *path)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
+    atomic_store(&opened, true);
     fputs("sallyport: 1\nname: pip", f);
     fflush(f);
     usleep(20000);
@@ -537,12 +541,11 @@ static void a_pipe_is_read_but_not_waited_for_for_ever(void **state)
         struct diags d;
         struct config *c = NULL;
         pthread_t t;
-        int held = kind ? open(fifo, O_RDWR | O_CLOEXEC) : -1;
+        /* who holds it to read lets the writer begin before anybody else reads; who holds it to write ends nothing */
+        int held = kind ? open(fifo, (kind == 1 ? O_RDONLY | O_NONBLOCK : O_RDWR) | O_CLOEXEC) : -1;
         if (kind == 1) {
             assert_int_equal(pthread_create(&t, NULL, writer, fifo), 0);
-            usleep(10000);
-            close(held);
-            held = -1;
+            while (!atomic_load(&opened)) usleep(1000);
         }
         diags_init(&d, STR("fifo"));
         enum err e = config_load(fifo, NULL, &d, &c);
