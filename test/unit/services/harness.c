@@ -183,6 +183,20 @@ void harness_ask_many(struct harness *h, unsigned n, const char *method, const c
     free(q);
 }
 
+void harness_leave(struct harness *h, unsigned n, const char *method, const char *path, const char *fields,
+                   const char *body, unsigned turns)
+{
+    struct asked q;
+    int fds[64];
+    for (unsigned i = 0; i < n; i++) {
+        begin(h, &q, method, path, fields, body);
+        free(q.in);
+        fds[i] = q.fd;
+    }
+    for (unsigned i = 0; i < turns; i++) loop_turn(h->loop, 0);
+    for (unsigned i = 0; i < n; i++) close(fds[i]);
+}
+
 struct answer harness_ask(struct harness *h, const char *method, const char *path, const char *fields, const char *body)
 {
     static struct answer a;

@@ -40,6 +40,9 @@ struct answer harness_ask(struct harness *h, const char *method, const char *pat
 /* The same for n requests at once. */
 void harness_ask_many(struct harness *h, unsigned n, const char *method, const char *path, const char *fields,
                       const char *const *bodies, struct answer *out);
+/* Sends n of them, turns the loop some times and leaves without waiting; what is under way goes on. */
+void harness_leave(struct harness *h, unsigned n, const char *method, const char *path, const char *fields,
+                   const char *body, unsigned turns);
 /* As product, from address. */
 struct answer harness_post(struct harness *h, const char *path, const char *product, const char *body);
 struct answer harness_login(struct harness *h, const char *product, const char *user, const char *password);

@@ -481,6 +481,39 @@ static void a_stranger_is_throttled_the_owner_is_not(void **state)
     assert_int_equal(a.status, 200);
 }
 
+#define LOGIN "{\"username\":\"alice\",\"password\":\"correct horse\"}"
+
+/* Clients that leave at any moment: what must be finished is finished, and nothing is left. */
+static void clients_may_leave_at_any_moment(void **state)
+{
+    (void)state;
+    for (unsigned turns = 0; turns < 12; turns++) {
+        harness_leave(&h, 4, "POST", "/authentication/login", "X-Product: web\r\n", LOGIN, turns);
+        harness_run(&h, 60);
+    }
+    for (unsigned i = 0; i < 200 && !authentication_idle(h.service); i++) harness_run(&h, 10);
+    assert_true(authentication_idle(h.service));
+    assert_int_equal(harness_login(&h, "web", "alice", "correct horse").status, 200);
+}
+
+/* The service goes while requests are on their way: each is let go of, none comes back. */
+static void it_may_stop_at_any_moment(void **state)
+{
+    struct answer a = harness_login(&h, "web", "alice", "correct horse");
+    char body[256];
+    (void)state;
+    snprintf(body, sizeof body, "{\"refresh_token\":\"%s\"}", member(&a, "refresh_token", 0));
+    for (unsigned turns = 0; turns < 16; turns++) {
+        harness_leave(&h, 8, "POST", "/authentication/login", "X-Product: web\r\n", LOGIN, turns / 2);
+        harness_leave(&h, 8, "POST", turns % 2 ? "/authentication/refresh" : "/authentication/logout",
+                      "X-Product: web\r\n", body, turns);
+        harness_stop(&h);
+        harness_start(&h, NULL);
+        harness_user(&h, "users", "alice", "correct horse", false);
+        harness_wait_ready(&h);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -502,6 +535,8 @@ int main(void)
                                        T(what_happens_to_a_user_ends_refreshing),
                                        T(a_raised_cost_is_paid_at_the_next_login),
                                        T(a_crowd_is_told_to_come_back),
-                                       T(a_stranger_is_throttled_the_owner_is_not)};
+                                       T(a_stranger_is_throttled_the_owner_is_not),
+                                       T(clients_may_leave_at_any_moment),
+                                       T(it_may_stop_at_any_moment)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
