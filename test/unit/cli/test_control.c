@@ -194,9 +194,14 @@ static void start_server(void)
 {
     server = fork();
     if (server == 0) serve();
-    for (int i = 0; access(sock, F_OK) != 0; i++) {
-        if (i > 200) fail_msg("the server did not start");
-        usleep(10000);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s", sock);
+    for (int i = 0, answers = -1; answers != 0; i++) { /* the name is there a moment before somebody listens */
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        answers = connect(fd, (const struct sockaddr *)&a, sizeof a);
+        close(fd);
+        if (i > 1000) fail_msg("the server did not start");
+        if (answers != 0) usleep(10000);
     }
 }
 
