@@ -83,7 +83,7 @@ class Product:
         return done.stdout
 
     def add_user(self, name):
-        self.cli('user', 'add', name, '--password-stdin', '--role', 'reader', stdin=PASSWORD + '\n')
+        self.cli('user', 'add', name, '--password-stdin', '--roles', 'reader', stdin=PASSWORD + '\n')
 
     def post(self, what, body, connection=None):
         """(status, JSON)"""
@@ -236,10 +236,10 @@ def users(count):
     hashes = subprocess.run([m.tool('argon2'), str(KIB), str(PASSES)], input=''.join(f'{PASSWORD} {i}\n' for i in range(distinct)),
                             stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     with Product() as p, m.alone():
-        path = os.path.join(p.folder, 'users.jsonl')
+        path = os.path.join(p.folder, 'users.ndjson')
         with open(path, 'w') as f:
             for i in range(count):
-                f.write(json.dumps({'name': f'user-{i:07}', 'password': hashes[i % distinct], 'roles': ['reader']}) + '\n')
+                f.write(json.dumps({'name': f'user-{i:07}', 'hash': hashes[i % distinct], 'roles': ['reader']}) + '\n')
         before = m.memory_kb(m.family(p.process.pid))[1]
         began = time.monotonic()
         p.cli('user', 'import', path)
