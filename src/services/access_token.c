@@ -77,8 +77,9 @@ void access_token_make(struct flow *f, struct access_token *t)
     if (t->err == ERR_OK && alg_bit(key->alg) & ALGS_RSA) {
         t->job.run = run;
         t->job.done = done;
-        t->err = offload_submit(f->a->signers, f->call->loop, &t->job);
-        if (t->err == ERR_OK) return;
+        enum err e = offload_submit(f->a->signers, f->call->loop, &t->job);
+        if (e == ERR_OK) return; /* it is the pool's now */
+        t->err = e;
     } else if (t->err == ERR_OK) {
         sign(t);
     }
