@@ -50,8 +50,10 @@ const struct cli_command cli_run = {
     .name = "run",
     .summary = "run the product from a configuration file",
     .synopsis = "[--config FILE] [--next-port]",
-    .description = "Runs every role that the configuration asks for in one process; in this version that is the "
-                   "gateway.\n\n" DAEMON,
+    .description =
+        "Runs every role that the configuration asks for in one process: the gateway; with `authentication`, "
+        "`store` or `feed` the store beside it, the audit record and the administration; with "
+        "`authentication` the Authentication Service.\n\n" DAEMON,
     .examples = "sallyport run\nsallyport run --config /etc/sallyport/sallyport.yaml",
     .options = run_options,
     .run = run,
@@ -63,7 +65,10 @@ const struct cli_command cli_gateway = {
     .synopsis = "[--config FILE] [--product NAME]",
     .description =
         "Runs gate 1 alone. With --product it receives only that product's keys, routes and issuers: a token "
-        "or key of another product is not even known to it.\n\n" DAEMON,
+        "or key of another product is not even known to it. When the configuration has a store, it follows that of "
+        "`sallyport data` at its socket in the data folder; without it, it is not ready, and accepts neither tokens "
+        "nor "
+        "keys made at run time.\n\n" DAEMON,
     .examples = "sallyport gateway --config sallyport.yaml --product mobile-app",
     .options = gateway_options,
     .run = run_gateway,
