@@ -356,7 +356,8 @@ static int print_password_set(const struct cli_args *args, const struct admin_an
     if (cli_flag(args, "json"))
         print_json(stdout, buf_str(&a->body));
     else
-        fprintf(stderr, "the password is set; sessions go on (--end-sessions, `sallyport revoke user`)\n");
+        fprintf(stderr,
+                "the password is set; sessions from before end with their access tokens (at once: --end-sessions)\n");
     return CLI_OK;
 }
 
@@ -400,9 +401,10 @@ const struct cli_command cli_user_password = {
     .name = "user password",
     .summary = "set a user's password",
     .synopsis = "NAME [--password-stdin|--hash PHC] [--end-sessions]",
-    .description =
-        "Without --password-stdin or --hash a password is made and printed this once. Sessions go on, unless "
-        "--end-sessions is given." ADMIN_TEXT,
+    .description = "Without --password-stdin or --hash a password is made and printed this once. Sessions from before "
+                   "are not renewed "
+                   "any more, so they end with the access tokens that are out; with --end-sessions these are refused "
+                   "at once." ADMIN_TEXT,
     .examples = "sallyport user password alice --end-sessions\nsallyport user password bob --password-stdin < file",
     .options = password_options,
     .min_rest = 1,
