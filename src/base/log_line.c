@@ -7,17 +7,32 @@
 #include <emmintrin.h>
 #endif
 
+/* Two digits at a time. */
+static const char pairs[] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+    "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+static size_t digits_of(uint64_t v)
+{
+    if (v < 10000) return v < 10 ? 1 : v < 100 ? 2 : v < 1000 ? 3 : 4;
+    size_t n = 4;
+    while ((v /= 10) >= 1000) n++;
+    return n;
+}
+
 void log_line_u64(struct log_line *l, uint64_t v)
 {
-    size_t n = 1;
-    for (uint64_t left = v; left >= 10; left /= 10) n++;
+    size_t n = digits_of(v);
     if (UNLIKELY(n > l->cap - l->n)) {
         l->cut = true;
         return;
     }
     char *p = l->p + (l->n += n);
-    do *--p = (char)('0' + v % 10);
-    while (v /= 10);
+    for (; v >= 100; v /= 100) memcpy(p -= 2, pairs + 2 * (v % 100), 2);
+    if (v >= 10)
+        memcpy(p - 2, pairs + 2 * v, 2);
+    else
+        p[-1] = (char)('0' + v);
 }
 
 void log_line_i64(struct log_line *l, int64_t v)

@@ -14,7 +14,7 @@ struct log_line {
 };
 
 /* Bytes of our own that need no escaping. What does not fit is left out whole, and `cut` set. */
-static inline void log_line_raw(struct log_line *l, str s)
+static inline __attribute__((always_inline)) void log_line_raw(struct log_line *l, str s)
 {
     if (UNLIKELY(s.n > l->cap - l->n)) {
         l->cut = true;

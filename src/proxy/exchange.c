@@ -70,7 +70,8 @@ static void begin(struct exchange *x)
     struct worker *w = x->worker;
     x->config = worker_snapshot_ref(w);
     arena_init(&x->mem, x->first, sizeof x->first, EXCHANGE_CAP);
-    x->started_ns = clock_mono_ns();
+    x->started_ns = loop_now_ns(w->loop);
+    if (w->begun++ % TIMED_DECISIONS == 0) x->deciding_ns = clock_mono_ns();
     x->started_ms = loop_wall_ms(w->loop);
     x->timer.on_time = on_time;
     x->deadline_ms = UINT64_MAX;

@@ -18,6 +18,7 @@
 #define EXCHANGE_ARENA    2048
 #define EXCHANGE_CAP      (128u * 1024)
 #define GATE              1
+#define TIMED_DECISIONS   8 /* one in so many: two looks at the clock are a hundredth of a request */
 
 enum step { STEP_NEXT, STEP_WAIT, STEP_REFUSE };
 typedef enum step step_fn(struct exchange *x);
@@ -32,7 +33,9 @@ struct exchange {
     bool ending;     /* exchange_end was reached */
     bool responding; /* the answer's head has left */
 
-    uint64_t started_ns, started_ms, decided_ns, deadline_ms;
+    uint64_t started_ns, started_ms;  /* when the loop told of it: what waits behind others in a turn waits here, too */
+    uint64_t deciding_ns, decided_ns; /* of requests whose decision is timed, else 0 */
+    uint64_t deadline_ms;
     enum reason reason;
     enum effect effect;
     uint16_t status;

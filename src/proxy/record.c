@@ -42,7 +42,7 @@ void exchange_record(struct exchange *x)
         o.subject = who->user_id;
         o.roles = who->roles;
     }
-    counters_request(w->counters, &o, x->decided_ns ? x->decided_ns - x->started_ns : 0);
+    counters_request(w->counters, &o, x->decided_ns ? x->decided_ns - x->deciding_ns : 0);
     decision_ring_put(w->ring, &o);
     if (snap->log_access) access_log_write(w->log, &o, x->started_ms + took_us / 1000);
 }

@@ -75,6 +75,7 @@ struct worker {
     struct map upstreams; /* by address text */
     struct worker_snapshot *current;
     uint64_t serials;
+    uint64_t begun; /* requests */
     struct feed_position feed;
     const struct fed *fed; /* NULL: the configuration's files are all there is */
     uint64_t fed_serial;   /* of what was told of it; 0 for ever without it */

@@ -5,7 +5,8 @@
 /* Most bytes of each value in the line, escapes counted; together with the names they stay below LOG_LINE_MAX. */
 enum { MAX_PATH = 1536, MAX_SUBJECT = 512, MAX_CHOSEN = 256, MAX_NAME = 128, MAX_WORD = 64 };
 
-static void text_member(struct log_line *l, str head, str value, size_t max)
+/* In line, so that what stands before a value is copied as the constant it is. */
+static inline __attribute__((always_inline)) void text_member(struct log_line *l, str head, str value, size_t max)
 {
     if (!value.n) return;
     log_line_raw(l, head);
@@ -23,7 +24,7 @@ static __attribute__((noinline)) void redacted_member(struct log_line *l, str he
 }
 
 /* A value the client chose: what looks like a credential is taken out. */
-static void chosen_member(struct log_line *l, str head, str value, size_t max)
+static inline __attribute__((always_inline)) void chosen_member(struct log_line *l, str head, str value, size_t max)
 {
     if (value.n < LOG_SECRET_MIN || (value.n <= MAX_PATH && !log_may_hold_secret(value)))
         text_member(l, head, value, max);
@@ -31,7 +32,7 @@ static void chosen_member(struct log_line *l, str head, str value, size_t max)
         redacted_member(l, head, value, max);
 }
 
-static void number_member(struct log_line *l, str head, uint64_t value)
+static inline __attribute__((always_inline)) void number_member(struct log_line *l, str head, uint64_t value)
 {
     log_line_raw(l, head);
     log_line_u64(l, value);

@@ -181,7 +181,7 @@ void counters_render(const struct counters *const *all, size_t n, const char *ro
                    "From the first byte of a request to the last of its answer.");
     metrics_histogram(out, "sallyport_request_duration_seconds", &by_role, 1, &histogram_request, &sum->request);
     metrics_family(out, "sallyport_decision_duration_seconds", METRIC_HISTOGRAM,
-                   "From the head of a request to the decision on it.");
+                   "From the head of a request to the decision on it, of one request in eight.");
     metrics_histogram(out, "sallyport_decision_duration_seconds", &by_gate, 1, &histogram_decision, &sum->decision);
     counters_free(&sum);
 }
