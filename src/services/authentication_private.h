@@ -31,6 +31,7 @@ struct authentication {
     unsigned n_flows, n_slow; /* under way; of these, made to wait by the throttle */
     struct rehash *rehashes;
     unsigned n_rehash;
+    unsigned n_looked; /* session_room.c */
     bool closing;
     char path[NET_TEXT_MAX];
     struct {
@@ -73,6 +74,7 @@ struct flow {
     struct signing_wait wait;
     struct timer timer;
     struct session_end end;
+    struct room *room; /* session_room.c */
     unsigned tries;
     void *more;                    /* the flow's own state, in the call's arena */
     void (*ended)(struct flow *f); /* frees what it holds outside the arena; may be NULL */
@@ -164,6 +166,12 @@ bool flow_user_read(struct flow *f, const struct store_entry *e, struct flow_use
 
 /* Ends a session on behalf of a flow, then `step`: f->end has what came of it; a fault of the store ends the flow. */
 void flow_session_end(struct flow *f, str sid, str base, str name, const char *reason, void (*step)(struct flow *f));
+
+/* session_room.c: makes sure that the user may have another session, then `next`. */
+struct room;
+/* What the index of sessions holds for one, in the call's arena. ERR_NO_MEMORY. */
+MUST_USE enum err session_index_put(struct flow *f, uint64_t used_ms, str *value);
+void session_make_room(struct flow *f, str base, str name, void (*next)(struct flow *f));
 
 /* The answer of login and refresh. */
 void tokens_answer(struct flow *f, struct access_token *t, str refresh_token, int64_t refresh_expires_s);

@@ -125,7 +125,8 @@ static void create(struct flow *f)
     sha256(str_make(l->secret, sizeof l->secret), l->session.current);
     buf_init(&value, RECORD_MAX);
     enum err e = session_record_put(&value, &l->session);
-    str text = buf_str(&value);
+    str text = buf_str(&value), used = STR_NONE;
+    if (e == ERR_OK) e = session_index_put(f, l->iat_ms, &used);
     bool copied = e == ERR_OK && flow_copy(f, &text);
     buf_free(&value);
     if (e != ERR_OK) flow_refuse(f, REASON_INTERNAL, 0, STR_NONE);
@@ -135,7 +136,7 @@ static void create(struct flow *f)
     op->value = text;
     op->expires_s = session_entry_expires(f, &l->session);
     op = flow_op(f, STORE_PUT, STORE_ANY, session_of_key(&f->op_keys[1], f->product.users, l->name, sid));
-    op->value = STR("{}");
+    op->value = used;
     op->expires_s = session_entry_expires(f, &l->session);
     flow_session_conditions(f);
     flow_write(f, STORE_AUTHENTICATION, on_created);
@@ -161,7 +162,7 @@ static void on_checked(struct password_check *c)
     if (f->call->gone) /* nobody would learn the tokens */
         flow_refuse(f, REASON_CLIENT_CLOSED, 0, STR_NONE);
     else
-        create(f);
+        session_make_room(f, f->product.users, l->name, create);
 }
 
 static void on_user(struct flow *f)

@@ -122,6 +122,8 @@ static bool put_successor(struct flow *f)
     buf_init(&value, RECORD_MAX);
     enum err e = refresh_secret_seal(f, r->sid, next, &s.successor);
     if (e == ERR_OK) e = session_record_put(&value, &s);
+    str used = STR_NONE;
+    if (e == ERR_OK) e = session_index_put(f, s.used_ms, &used);
     str text = e == ERR_OK ? arena_copy(&f->call->mem, buf_str(&value)) : STR_NONE;
     buf_free(&value);
     if (!text.p) {
@@ -133,7 +135,7 @@ static bool put_successor(struct flow *f)
     op->value = text;
     op->expires_s = session_entry_expires(f, &s);
     op = flow_op(f, STORE_PUT, STORE_ANY, session_of_key(&f->op_keys[1], s.base, s.name, r->sid));
-    op->value = STR("{}");
+    op->value = used;
     op->expires_s = session_entry_expires(f, &s);
     return true;
 }

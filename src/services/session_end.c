@@ -23,10 +23,21 @@ static str sid_of(const struct session_end *e)
     return str_make(e->sid, sizeof e->sid);
 }
 
+static void on_index_deleted(struct store_job *job)
+{
+    finish(CONTAINER_OF(job, struct session_end, job), job->err == ERR_OK ? ERR_NOT_FOUND : job->err);
+}
+
 static void on_deleted(struct store_job *job)
 {
     struct session_end *e = CONTAINER_OF(job, struct session_end, job);
-    finish(e, job->err == ERR_CONFLICT ? ERR_NOT_FOUND : job->err);
+    if (job->err != ERR_CONFLICT) {
+        finish(e, job->err);
+        return;
+    }
+    /* somebody was quicker, or there is only an index left, which shall not stay */
+    submit(e, (struct store_job){.kind = STORE_BATCH, .space = STORE_AUTHENTICATION, .ops = e->ops + 1, .n_ops = 1},
+           on_index_deleted);
 }
 
 static void delete_both(struct session_end *e)

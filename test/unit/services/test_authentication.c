@@ -481,6 +481,24 @@ static void a_stranger_is_throttled_the_owner_is_not(void **state)
     assert_int_equal(a.status, 200);
 }
 
+/* A user has a bounded number of sessions; those that were used least recently make room. */
+static void too_many_sessions_push_the_oldest_out(void **state)
+{
+    char key[64], value[64];
+    (void)state;
+    for (unsigned i = 0; i < 5020; i++) {
+        snprintf(key, sizeof key, "session-of/users/alice/%016u", i);
+        snprintf(value, sizeof value, "{\"used_ms\":%u}", i == 300 ? 0 : i + 1); /* the 301st is the oldest */
+        harness_put(&h, STORE_AUTHENTICATION, str_of(key), str_of(value), 0);
+    }
+    struct answer a = harness_login(&h, "web", "alice", "correct horse");
+    assert_int_equal(a.status, 200);
+    assert_int_equal(harness_get(&h, STORE_AUTHENTICATION, STR("session-of/users/alice/0000000000000300")).n, 0);
+    assert_int_equal(harness_get(&h, STORE_AUTHENTICATION, STR("session-of/users/alice/0000000000000019")).n, 0);
+    assert_true(harness_get(&h, STORE_AUTHENTICATION, STR("session-of/users/alice/0000000000000020")).n > 0);
+    assert_int_equal(harness_refresh(&h, "web", member(&a, "refresh_token", 0)).status, 200);
+}
+
 #define LOGIN "{\"username\":\"alice\",\"password\":\"correct horse\"}"
 
 /* Clients that leave at any moment: what must be finished is finished, and nothing is left. */
@@ -536,6 +554,7 @@ int main(void)
                                        T(a_raised_cost_is_paid_at_the_next_login),
                                        T(a_crowd_is_told_to_come_back),
                                        T(a_stranger_is_throttled_the_owner_is_not),
+                                       T(too_many_sessions_push_the_oldest_out),
                                        T(clients_may_leave_at_any_moment),
                                        T(it_may_stop_at_any_moment)};
     return cmocka_run_group_tests(tests, NULL, NULL);
