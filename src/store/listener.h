@@ -9,7 +9,7 @@
 
 #include "store/keeper.h"
 
-#define STORE_LISTENER_CONNECTIONS 128
+#define STORE_LISTENER_CONNECTIONS 384
 #define STORE_LISTENER_REQUESTS    64                /* under way for one client */
 #define STORE_LISTENER_WATCHES     64                /* of one client */
 #define STORE_LISTENER_BUDGET      ((size_t)4 << 20) /* bytes of questions and of answers, at their largest */

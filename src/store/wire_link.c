@@ -138,7 +138,10 @@ static void pump(struct task *t)
         end(l, ERR_LIMIT);
         return;
     }
-    if (!l->mute && flush(l, &less) != ERR_OK) go_mute(l);
+    if (!l->mute && flush(l, &less) != ERR_OK) {
+        go_mute(l);
+        less = true; /* nothing waits any more: whoever waited for room may go on to the end */
+    }
     if (less && l->on_sent) l->on_sent(l);
     if (l->open && l->unread && !l->stopped) read_on(l);
 }

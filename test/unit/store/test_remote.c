@@ -396,6 +396,36 @@ static void who_asks_without_reading_waits_alone(void **state)
     assert_serves();
 }
 
+/* One that is not read from when it goes away is let go of all the same. */
+static void who_goes_away_with_everything_unread_is_forgotten(void **state)
+{
+    (void)state;
+    static char big[STORE_VALUE_MAX];
+    struct store_listener_numbers n = {0};
+    struct store_op op = {STORE_PUT, STORE_ANY, 0, STR("big"), str_make(big, sizeof big), 0};
+    struct store_job put = {.kind = STORE_BATCH, .space = STORE_AUDIT, .ops = &op, .n_ops = 1};
+    assert_err(suite_do(store, &put), ERR_OK);
+    for (int round = 0; round < 5; round++) {
+        int fd = dial();
+        hello(fd);
+        wire_put_watch(&out, 1, &(struct wire_watch){STORE_AUDIT, STR(""), STR("leaves"), 0, {0}, {0}});
+        for (uint32_t i = 0; i < 3000; i++)
+            wire_put_request(&out, i, &(struct store_job){.kind = STORE_RANGE, .space = STORE_AUDIT, .limit = 10});
+        for (uint32_t i = 0; i < 60000; i++) wire_put_beat(&out, 1, i);
+        assert_false(send_out(fd)); /* more than it takes */
+        close(fd);
+    }
+    for (int i = 0; i < 300; i++) {
+        store_listener_numbers(listener, &n);
+        if (n.connections == 1) break;
+        loop_turn(loop, 10);
+    }
+    assert_int_equal(n.connections, 1);
+    assert_int_equal(n.watches, 0);
+    assert_int_equal(n.requests, 0);
+    assert_serves();
+}
+
 /* A watcher that does not read: its pages stay where they are, and the others are told. */
 static void a_slow_watcher_costs_a_page(void **state)
 {
@@ -989,6 +1019,7 @@ int main(void)
         SERVED(who_says_no_hello_is_not_kept),
         SERVED(frames_that_come_a_byte_at_a_time_are_the_same),
         SERVED(who_asks_without_reading_waits_alone),
+        SERVED(who_goes_away_with_everything_unread_is_forgotten),
         SERVED(a_slow_watcher_costs_a_page),
         SERVED(no_more_connections_than_there_may_be),
         SERVED(a_watch_goes_on_where_it_was_over_a_new_server),
