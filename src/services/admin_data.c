@@ -148,8 +148,7 @@ static bool take_dir(struct admin_call *c, struct data_call **out)
         admin_refuse(c, ADMIN_INPUT, "dir", NULL, "is no absolute path of a folder");
         return false;
     }
-    x->dir = admin_copy(c, x->dir); /* with a NUL behind it */
-    return x->dir.p != NULL;
+    return admin_copy(c, x->dir, &x->dir);
 }
 
 /* --- backup --- */

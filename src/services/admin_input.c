@@ -14,11 +14,14 @@ int64_t admin_now_s(const struct admin_call *c)
     return (int64_t)(c->now_ms / 1000);
 }
 
-str admin_copy(struct admin_call *c, str s)
+bool admin_copy(struct admin_call *c, str s, str *out)
 {
     str copy = arena_copy(&c->mem, s);
-    if (!copy.p) admin_no_memory(c);
-    return copy;
+    if (copy.p)
+        *out = copy;
+    else
+        admin_no_memory(c);
+    return copy.p != NULL;
 }
 
 bool admin_members(struct admin_call *c, const char *const *names)
@@ -136,7 +139,7 @@ bool admin_base(struct admin_call *c, str said, str *out)
     const struct snapshot *s = admin_snapshot(c);
     bool known = s && s->authentication.on;
     if (!said.n) {
-        *out = known ? s->authentication.user_bases[0] : user_base_default;
+        said = known ? s->authentication.user_bases[0] : user_base_default;
     } else if (!user_base_ok(said)) {
         admin_refuse(c, ADMIN_INPUT, "base", NULL, "a user base is a letter, then up to 31 of a-z, 0-9 and '-'");
         return false;
@@ -149,10 +152,8 @@ bool admin_base(struct admin_call *c, str said, str *out)
                          "the configuration has no user base '%.*s'", STR_ARG(said));
             return false;
         }
-        *out = said;
     }
-    *out = admin_copy(c, *out); /* the snapshot may go before the call does */
-    return out->p != NULL;
+    return admin_copy(c, said, out); /* the snapshot may go before the call does */
 }
 
 bool admin_user_name(struct admin_call *c, str said, str *out)
@@ -163,6 +164,5 @@ bool admin_user_name(struct admin_call *c, str said, str *out)
         admin_refuse(c, ADMIN_INPUT, "name", NULL, "a user's name is 1 to %d of a-z, 0-9 and . _ @ + -", USER_NAME_MAX);
         return false;
     }
-    *out = admin_copy(c, folded);
-    return out->p != NULL;
+    return admin_copy(c, folded, out);
 }

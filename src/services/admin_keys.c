@@ -116,8 +116,8 @@ static void key_read(struct admin_call *c)
                      "the store has no API key '%.*s'", STR_ARG(x->id));
         return;
     }
-    str value = admin_copy(c, e->value);
-    if (!value.p) return;
+    str value;
+    if (!admin_copy(c, e->value, &value)) return;
     if (apikey_record_read(value, &c->mem, &x->record) != ERR_OK) {
         admin_refuse(c, ADMIN_FAILED, "id", "remove it", "its record cannot be read");
         return;
@@ -210,8 +210,7 @@ static void key_new(struct admin_call *c)
         admin_refuse(c, ADMIN_INPUT, "label", NULL, "has more than %d bytes, or control characters", RECORD_TEXT_MAX);
         return;
     }
-    x->env = admin_copy(c, x->env);
-    if (!x->env.p) return;
+    if (!admin_copy(c, x->env, &x->env)) return;
     x->record.created_ms = c->now_ms;
     x->what = KEY_NEW;
     if (s && snapshot_product(s, x->record.product)) {

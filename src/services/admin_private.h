@@ -137,7 +137,9 @@ bool admin_limit(struct admin_call *c, uint32_t *out);
 /* A base that there is: of the query or body member "base", else the first of the configuration. */
 bool admin_base(struct admin_call *c, str said, str *out);
 bool admin_user_name(struct admin_call *c, str said, str *out);
-str admin_copy(struct admin_call *c, str s); /* .p NULL: memory is out, and answered */
+/* A copy with a NUL behind it. False: memory is out; it is answered, and *out (which may be the call's) is not touched.
+ */
+bool admin_copy(struct admin_call *c, str s, str *out);
 int64_t admin_now_s(const struct admin_call *c);
 
 /* --- shared parts --- */

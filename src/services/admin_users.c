@@ -229,8 +229,8 @@ static void changed_read(struct admin_call *c)
         not_there(c, x, false);
         return;
     }
-    str value = admin_copy(c, e->value);
-    if (!value.p) return;
+    str value;
+    if (!admin_copy(c, e->value, &value)) return;
     if (user_record_read(value, &c->mem, &x->user) != ERR_OK) {
         admin_refuse(c, ADMIN_FAILED, "name", "restore it from a backup", "its record cannot be read");
         return;
