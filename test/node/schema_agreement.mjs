@@ -33,7 +33,8 @@ const report = (ok, name, why = '') => {
 
 // What a schema cannot say: a document that the checker refuses for these alone may pass the schema.
 const onlyTheChecker = new Set(['unknown_action', 'unknown_service', 'unknown_product', 'unknown_role', 'no_implicit',
-  'route_conflict', 'strip', 'second_default', 'limits', 'size', 'time', 'twice', 'match', 'network']);
+  'route_conflict', 'strip', 'second_default', 'limits', 'size', 'time', 'twice', 'match', 'network',
+  'lives', 'login', 'unknown_base', 'taken', 'rate']);
 
 const bySchema = (text) => {
   const doc = parseDocument(text, { version: '1.2', schema: 'core', uniqueKeys: true });
@@ -63,6 +64,7 @@ const differ = (text) => {
 // --- tables ---
 
 const issuer = (rest) => `issuers: {i: {issuer: x, audience: a, ${rest}}}`;
+const logins = (rest) => `authentication: {issuer: "https://a", ${rest}}`;
 const service = 'services: {s: {instances: "h:1"}}';
 const digest = 'ab'.repeat(32);
 
@@ -83,6 +85,12 @@ const good = [
   `actions: {a: {match: ["*  /".replace("  ", " "), "PURGE,GET /x/"], to: s, public: true}}\n${service}`.replace('"*  /".replace("  ", " ")', '"* /q"'),
   `actions: {a: {match: GET /, to: s, public: false, accept: apikey}}\n${service}`,
   `roles: {"r 1": "s:invoke", q: []}\n${service}`, 'permissions: {"a:b c": []}',
+  logins('audience: a'), logins('access_token: 1s, refresh_token: 30d, session: 90d, rotate: 1d, publish_ahead: 1h'),
+  logins('algorithm: Ed25519, password: {memory: 8MB, passes: 20, concurrent: 64, queue: 0}'),
+  logins('throttle: {account: 1/h, address: 1000000/s}, user_bases: [a, b-1]'), logins('user_bases: staff'),
+  'store: {}', 'store: {engine: memory}', 'feed: {lease: 1s}', 'seal: {command: [a]}', 'seal: {env: K}',
+  logins('audience: [a]') + '\nproducts: {p: {login: password, secret: signature, users: users}}',
+  'products: {p: {login: none, secret: none}}',
 ];
 const bad = [
   'name: a b', 'name: ""', 'name: 5', 'environment: X', 'environment: abcdefghijklm', 'listen: {gateway: 8080}', 'listen: {gateway: []}',
@@ -118,6 +126,13 @@ const bad = [
   `actions: {a: {match: GET /, to: s, strip: /}}\n${service}`, `actions: {a: {match: GET /, to: s, strip: x}}\n${service}`,
   `actions: {a: {match: GET /, to: s, object: x}}\n${service}`, `actions: {"a:b": {match: GET /, to: s}}\n${service}`,
   'roles: {r: 5}', 'roles: {"": []}', 'permissions: {p: {}}', 'hops: 1\nhops: 2', 'data: "a\\nb"',
+  'authentication: {}', 'authentication: true', 'authentication: {issuer: a}', 'authentication: {issuer: "https://a?b"}',
+  logins('audience: []'), logins('algorithm: HS256'), logins('algorithm: [ES256]'), logins('access_token: 5'),
+  logins('password: {memory: 1MB, iterations: 3}'), logins('password: {passes: 21}'), logins('password: {concurrent: 0}'),
+  logins('throttle: {account: 10}'), logins('throttle: {account: 10/d}'), logins('throttle: {user: 10/m}'),
+  logins('user_bases: []'), logins('user_bases: [A]'), logins('user_bases: [a, a]'), 'store: {engine: postgres}',
+  'store: memory', 'feed: {lease: 1}', 'feed: {ttl: 1s}', 'seal: hunter2', 'seal: {}', 'seal: {file: a, env: B}',
+  'products: {p: {secret: hunter2}}', 'products: {p: {users: Staff}}', 'products: {p: {login: true}}',
 ];
 
 let before = failures;
@@ -161,6 +176,11 @@ whole.issuers.shared = { issuer: 'y', audience: 'a', algorithms: 'HS256', secret
 whole.issuers.far = { issuer: 'z', audience: 'a', algorithms: 'RS256',
   keys: { url: 'https://x.example/', ca: 'c.pem', private: true, refresh: '1m', min_interval: '5s' } };
 whole.products.keyed = { auth: 'apikey', keys: [{ id: 'abcdefgh', sha256: digest }], may: ['readOrders'] };
+Object.assign(whole, { store: { engine: 'memory' }, feed: { lease: '1m' }, seal: { file: 'f' }, authentication: {
+  issuer: 'https://a.example', audience: ['a'], access_token: '10m', refresh_token: '1d', session: '2d', algorithm: 'ES256',
+  rotate: '30d', publish_ahead: '1h', password: { memory: '19MB', passes: 2, concurrent: 2, queue: 64 },
+  throttle: { account: '10/m', address: '60/m' }, user_bases: ['users', 'staff'] } });
+Object.assign(whole.products.keyed, { login: 'password', users: 'staff', secret: 'basic' });
 Object.assign(whole.actions.readOrders, { timeout: '5s', body: '1MB', accept: ['token', 'apikey'] });
 
 const values = [null, true, 0, 7, -1, 1.5, 1e12, '', 'x', 'any', 'none', '10s', '16kB', ':8080', 'GET /x', [], [null], ['x'], ['x', 'x'], {},
