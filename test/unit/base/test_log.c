@@ -542,9 +542,28 @@ static void opening_survives_lack_of_memory(void **state)
     close(null);
 }
 
+static void numbers_of_every_length(void **state)
+{
+    (void)state;
+    for (uint64_t power = 1, last = 0; power > last; last = power, power *= power > UINT64_MAX / 10 ? 0 : 10) {
+        const uint64_t values[] = {power - 1, power, power + 1, power * 7 + 3, UINT64_MAX - power};
+        for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+            char room[64], want[32];
+            struct log_line l = {.p = room, .cap = sizeof room};
+            int n = snprintf(want, sizeof want, "%llu", (unsigned long long)values[i]);
+            log_line_u64(&l, values[i]);
+            assert_str(str_make(room, l.n), str_make(want, (size_t)n));
+            struct log_line tight = {.p = room, .cap = (size_t)n - 1};
+            log_line_u64(&tight, values[i]);
+            assert_true(tight.cut && tight.n == 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_of_every_length),
         cmocka_unit_test(line_has_its_keys),
         cmocka_unit_test(values_parse_back),
         cmocka_unit_test(every_byte_everywhere),
