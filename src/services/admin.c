@@ -86,17 +86,39 @@ void admin_no_memory(struct admin_call *c)
 
 /* --- the life of a call --- */
 
+static void destroy(struct admin_call *c)
+{
+    if (c->job_used) store_job_clear(&c->job);
+    buf_free(&c->answer);
+    arena_reset(&c->mem);
+    free(c);
+}
+
+static void reap(struct task *t)
+{
+    struct admin *a = CONTAINER_OF(t, struct admin, reap);
+    while (a->dead) {
+        struct admin_call *c = a->dead;
+        a->dead = c->next;
+        destroy(c);
+    }
+}
+
+/* While the administration ends no step runs any more, and perhaps no turn. */
 static void end(struct admin_call *c)
 {
     struct admin *a = c->admin;
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
     timer_clear(a->o.loop, &c->timer);
-    if (c->job_used) store_job_clear(&c->job);
-    buf_free(&c->answer);
-    arena_reset(&c->mem);
-    free(c);
-    if (a->closing && !a->calls) free(a);
+    if (!a->closing) {
+        c->next = a->dead;
+        a->dead = c;
+        loop_defer(a->o.loop, &a->reap);
+        return;
+    }
+    destroy(c);
+    if (!a->calls) free(a);
 }
 
 void admin_done(struct admin_call *c, uint16_t status)
@@ -412,6 +434,7 @@ enum err admin_new(const struct admin_options *o, struct admin **out)
     struct admin *a = calloc(1, sizeof *a);
     if (!a) return ERR_NO_MEMORY;
     a->o = *o;
+    a->reap.run = reap;
     *out = a;
     return ERR_OK;
 }
@@ -422,6 +445,8 @@ void admin_free(struct admin **out)
     if (!a) return;
     *out = NULL;
     a->closing = true;
+    loop_undefer(a->o.loop, &a->reap);
+    reap(&a->reap);
     if (!a->calls) {
         free(a);
         return;

@@ -32,6 +32,8 @@
 struct admin {
     struct admin_options o;
     struct admin_call *calls;
+    struct admin_call *dead; /* answered in this turn: freed at its end, for a step may still look at its call */
+    struct task reap;
     bool closing;
 };
 
@@ -80,7 +82,7 @@ struct admin_call {
     struct buf answer;                   /* JSON; the reply's, while somebody listens */
 };
 
-/* --- steps: `c` may be gone when one of them returns --- */
+/* --- steps: the call may be over when one of them returns; its memory stays until the end of the turn --- */
 void admin_submit(struct admin_call *c, const struct store_job *job, void (*then)(struct admin_call *c));
 void admin_get(struct admin_call *c, enum store_space space, const str *keys, uint32_t n,
                void (*then)(struct admin_call *c));
