@@ -1,4 +1,5 @@
 #include "roles/run.h"
+#include "audit/audit.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -110,7 +111,11 @@ static enum err on_loaded(struct gateway *g, struct snapshot *snap, void *ctx)
 static void on_snapshot(struct snapshot *snap, void *ctx)
 {
     struct run *r = ctx;
+    char generation[32];
+    int n = snprintf(generation, sizeof generation, "generation %llu", (unsigned long long)snap->generation);
     if (r->administration) administration_snapshot(r->administration, snap);
+    audit_event(administration_audit(r->administration),
+                &(struct audit_record){.event = AUDIT_CONFIGURATION, .detail = str_make(generation, (size_t)n)});
     if (r->authentication && authentication_role_reload(r->authentication, snap) != ERR_OK)
         log_event(LOG_LEVEL_ERROR, log_msg("the Authentication Service keeps its old configuration: no memory"));
 }
