@@ -4,12 +4,15 @@
 //   refresh token   in localStorage, one for all tabs (why, and what that risks: README.md here)
 //
 // Each refresh token is good for one use, so two tabs must never use the same one. Whoever wants to renew takes a Web
-// Lock first; who gets it second finds that the work is done, or asks the other tabs for what they have.
+// Lock first. Each rotation has a mark, kept beside the refresh token: who gets the lock and finds another mark than
+// that of its own access token knows that somebody has renewed meanwhile, and asks the other tabs for what they have.
 
-const KEPT = 'sallyport.session'; // in localStorage: {refresh_token}
+const KEPT = 'sallyport.session'; // in localStorage: {refresh_token, mark}
 const LOCK = 'sallyport.session'; // whoever holds it may use the refresh token
+const TAB = 'sallyport.tab'; // every tab holds it, so that one can tell whether it is alone
 const MARGIN = 30_000; // renewed so long before the end, but never before three quarters of its life
-const ANSWER = 150; // how long other tabs may take to answer
+const ANSWER = 1000; // how long other tabs may take to answer
+const LINGER = 50; // how long the lock is kept after a renewal, for the news to arrive first
 
 const ENDED = new Set(['refresh_invalid', 'refresh_reused']);
 
@@ -30,7 +33,7 @@ export function claims(token) {
 export class Session {
   #apikey;
   #changed;
-  #access = null; // {token, expires, renewAt} in ms of this machine's clock, which all tabs share
+  #access = null; // {token, mark, expires, renewAt}; times in ms of this machine's clock, which all tabs share
   #timer = 0;
   #channel = new BroadcastChannel(KEPT);
 
@@ -39,6 +42,7 @@ export class Session {
     this.#apikey = apikey;
     this.#changed = changed;
     this.#channel.onmessage = ({ data }) => this.#hear(data);
+    navigator.locks.request(TAB, { mode: 'shared' }, () => new Promise(() => {})); // until the tab is closed
     // A timer of a tab in the background may come late, one of a sleeping machine does.
     addEventListener('visibilitychange', () => this.#look());
     addEventListener('pageshow', () => this.#look());
@@ -117,11 +121,13 @@ export class Session {
   #renew(refused) {
     return navigator.locks.request(LOCK, async () => {
       if (this.#good(refused)) return; // another tab was first, and has told us
-      if (await this.#ask(refused)) return; // … or has not yet
       const kept = this.#kept();
       if (!kept) return this.#end('ended');
+      const alone = await this.#alone();
+      if (!alone && kept.mark !== this.#access?.mark && await this.#ask(refused)) return; // … or had not told us yet
       try {
         this.#take(await this.#post('refresh', { refresh_token: kept.refresh_token }), 'refreshed');
+        if (!alone) await new Promise((resolve) => setTimeout(resolve, LINGER));
       } catch (problem) {
         if (problem instanceof Problem && problem.status === 401 && ENDED.has(problem.code)) {
           this.#end('ended');
@@ -132,6 +138,11 @@ export class Session {
         throw problem;
       }
     });
+  }
+
+  async #alone() {
+    const { held } = await navigator.locks.query();
+    return held.filter((lock) => lock.name === TAB).length < 2;
   }
 
   /** Whether another tab has a token that serves; it answers with it on the channel. */
@@ -157,9 +168,10 @@ export class Session {
   #take(answer, why) {
     const now = Date.now();
     const life = answer.expires_in * 1000;
-    localStorage.setItem(KEPT, JSON.stringify({ refresh_token: answer.refresh_token }));
+    const mark = crypto.randomUUID();
+    localStorage.setItem(KEPT, JSON.stringify({ refresh_token: answer.refresh_token, mark }));
     this.#hold({
-      token: answer.access_token, expires: now + life, renewAt: now + Math.max(life * 0.75, life - MARGIN),
+      token: answer.access_token, mark, expires: now + life, renewAt: now + Math.max(life * 0.75, life - MARGIN),
     }, why);
     this.#channel.postMessage({ kind: 'token', access: this.#access });
   }
