@@ -54,6 +54,7 @@ static enum err open_parts(struct authentication *a)
                                               .store = a->o.store,
                                               .seal = a->o.seal,
                                               .audit = a->o.audit,
+                                              .pool = a->signers,
                                               .policy = policy_of(s)};
     return signing_keys_new(&keys, &a->keys);
 }
@@ -64,10 +65,10 @@ static void close_parts(struct authentication *a)
 {
     a->closing = true;
     if (a->service) service_drain(a->service);
+    if (a->keys) signing_keys_stop(a->keys); /* before its pool goes */
     passwords_free(&a->passwords);
     if (a->signers) offload_free(&a->signers);
     loop_turn(a->o.loop, 0);
-    if (a->keys) signing_keys_stop(a->keys);
     store_free(&a->o.store);
     while (a->flows) flow_refuse(a->flows, REASON_DRAINING, 1, STR_NONE);
     while (a->rehashes) rehash_drop(a->rehashes);

@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "codec/json.h"
 #include "identity/mint.h"
+#include "net/offload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,15 @@
 #define RSA_BITS    2048
 #define STRANGE_MAX 30 /* seconds: leases are by clocks that may differ a little */
 
-enum doing { DOING_NOTHING = 0, DOING_LOAD, DOING_ASK_PUBLISHED, DOING_PUBLISH, DOING_ASK_WATCHERS, DOING_CHANGE };
+enum doing {
+    DOING_NOTHING = 0,
+    DOING_LOAD,
+    DOING_ASK_PUBLISHED,
+    DOING_PUBLISH,
+    DOING_ASK_WATCHERS,
+    DOING_GENERATE,
+    DOING_CHANGE
+};
 
 struct signing_keys {
     struct signing_keys_options o;
@@ -39,6 +48,9 @@ struct signing_keys {
     struct signing_wait *waiting; /* for a load that begins after they asked */
     struct signing_wait *loading; /* for the one under way */
     uint64_t made;
+    struct offload_job generating;
+    struct signer *fresh; /* DOING_GENERATE, DOING_CHANGE: the key to be made */
+    enum err fresh_err;
     /* what a job is made of */
     str asked[1];
     struct store_op ops[8];
@@ -49,21 +61,6 @@ struct signing_keys {
 
 static void load(struct signing_keys *k);
 static void on_job(struct store_job *job);
-
-struct signing_key *signing_key_ref(struct signing_key *k)
-{
-    k->refs++;
-    return k;
-}
-
-void signing_key_unref(struct signing_key **k)
-{
-    struct signing_key *s = *k;
-    *k = NULL;
-    if (!s || --s->refs) return;
-    signer_free(&s->signer);
-    free(s);
-}
 
 static str kid_of(const struct signing_plan_key *k)
 {
@@ -109,39 +106,7 @@ static void load(struct signing_keys *k)
     submit(k, DOING_LOAD);
 }
 
-static str place_of(struct record_key *room, str kid)
-{
-    return record_key_join(room, (const str[]){STR("authentication"), STR("signing-key"), kid}, 3);
-}
-
 /* --- reading what there is --- */
-
-static struct signing_key *key_open(struct signing_keys *k, const struct signing_plan_key *p)
-{
-    struct record_key room;
-    struct secret jwk;
-    struct arena mem;
-    str kid;
-    struct signing_key *s = calloc(1, sizeof *s);
-    if (!s) return NULL;
-    enum err e = seal_open(k->o.seal, place_of(&room, kid_of(p)), p->record.jwk, &jwk);
-    if (e == ERR_OK) {
-        arena_init(&mem, NULL, 0, RECORD_ARENA);
-        e = signer_from_jwk(secret_view(&jwk), &mem, &kid, &s->signer);
-        arena_reset(&mem);
-        secret_free(&jwk);
-    }
-    if (e != ERR_OK || signer_alg(s->signer) != p->record.alg) {
-        signer_free(&s->signer);
-        free(s);
-        return NULL;
-    }
-    s->refs = 1;
-    s->alg = p->record.alg;
-    memcpy(s->kid, p->kid, p->kid_n);
-    s->kid_n = p->kid_n;
-    return s;
-}
 
 /* The key we have opened before, or a fresh one. A kid never names another key. */
 static struct signing_key *key_keep(struct signing_keys *k, struct signing_key *const *old, unsigned n_old,
@@ -149,73 +114,7 @@ static struct signing_key *key_keep(struct signing_keys *k, struct signing_key *
 {
     for (unsigned i = 0; i < n_old; i++)
         if (old[i] && str_eq(str_make(old[i]->kid, old[i]->kid_n), kid_of(p))) return signing_key_ref(old[i]);
-    return key_open(k, p);
-}
-
-static enum err read_key(struct signing_plan *p, struct arena *mem, const struct store_entry *e)
-{
-    str kid;
-    struct signing_plan_key *key = &p->keys[p->n];
-    if (p->n == SIGNING_KEYS_ROOM) return ERR_LIMIT;
-    enum err err = signing_key_record_key_read(e->key, &kid);
-    if (err == ERR_OK) err = signing_key_record_read(e->value, mem, &key->record);
-    if (err != ERR_OK) return err;
-    memcpy(key->kid, kid.p, kid.n);
-    key->kid_n = kid.n;
-    key->version = e->version;
-    key->record.jwk = arena_copy(mem, key->record.jwk); /* the answer goes before the plan does */
-    if (!key->record.jwk.p) return ERR_NO_MEMORY;
-    p->n++;
-    return ERR_OK;
-}
-
-static enum err read_request(struct signing_plan *p, struct arena *mem, const struct store_entry *e)
-{
-    str id = str_from(e->key, SIGNING_REQUEST_PREFIX.n);
-    if (p->has_request) return ERR_OK;
-    if (!id.n || id.n > sizeof p->request_id) return ERR_MALFORMED;
-    enum err err = signing_request_read(e->value, mem, &p->request);
-    if (err != ERR_OK) p->request = (struct signing_request){.kind = SIGNING_REQUEST_RETIRE, .kid = STR("none")};
-    p->request.kid = arena_copy(mem, p->request.kid); /* one that cannot be read names no key, and is dropped so */
-    p->request.by = arena_copy(mem, p->request.by);
-    if (!p->request.kid.p || !p->request.by.p) return ERR_NO_MEMORY;
-    memcpy(p->request_id, id.p, id.n);
-    p->request_id_n = id.n;
-    p->request_version = e->version;
-    p->has_request = true;
-    return ERR_OK;
-}
-
-static enum err read_turn(struct signing_plan *p, struct arena *mem, const struct store_entry *e)
-{
-    struct record_reader r;
-    enum err err = record_open(&r, e->value, mem);
-    if (err != ERR_OK) return err;
-    p->turn = record_u64(&r, "turn");
-    p->sticky = alg_from_name(record_str_if(&r, "alg"));
-    p->sticky_over = alg_from_name(record_str_if(&r, "over"));
-    p->turn_version = e->version;
-    return r.err;
-}
-
-static enum err read_all(struct signing_keys *k, struct signing_plan *p, struct arena *mem)
-{
-    for (uint32_t i = 0; i < k->job.n_entries; i++) {
-        const struct store_entry *e = &k->job.entries[i];
-        enum err err = ERR_OK;
-        if (str_starts(e->key, SIGNING_KEY_PREFIX))
-            err = read_key(p, mem, e);
-        else if (str_starts(e->key, SIGNING_REQUEST_PREFIX))
-            err = read_request(p, mem, e);
-        else if (str_eq(e->key, SIGNING_TURN_KEY))
-            err = read_turn(p, mem, e);
-        if (err == ERR_MALFORMED) {
-            log_event(LOG_LEVEL_ERROR, log_msg("a signing key's record cannot be read"), log_str("key", e->key));
-            continue;
-        }
-        if (err != ERR_OK) return err;
-    }
-    return ERR_OK;
+    return signing_key_open(k->o.seal, p);
 }
 
 static void put_jwks(struct signing_keys *k)
@@ -240,7 +139,7 @@ static enum err adopt(struct signing_keys *k)
     struct signing_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return ERR_NO_MEMORY;
     arena_init(&mem, NULL, 0, (size_t)4 * 1024 * 1024);
-    enum err e = read_all(k, plan, &mem);
+    enum err e = signing_plan_read(k->job.entries, k->job.n_entries, &mem, plan);
     if (e != ERR_OK) {
         arena_reset(&mem);
         free(plan);
@@ -345,16 +244,17 @@ static enum err put_new_key(struct signing_keys *k)
 {
     char kid_text[16];
     struct record_key room;
-    struct signer *signer = NULL;
+    struct signer *signer = k->fresh;
     struct buf jwk, sealed;
+    k->fresh = NULL;
     secret_base62(kid_text, sizeof kid_text);
     str kid = str_make(kid_text, sizeof kid_text);
     buf_init(&jwk, SEAL_PLAIN_MAX);
     buf_init(&sealed, RECORD_MAX);
-    enum err e = signer_generate(k->action.alg, RSA_BITS, &signer);
+    enum err e = signer ? ERR_OK : signer_generate(k->action.alg, RSA_BITS, &signer);
     if (e == ERR_OK) {
         jwk_put(&jwk, signer, kid, true);
-        e = jwk.bad ? ERR_NO_MEMORY : seal_put(k->o.seal, place_of(&room, kid), buf_str(&jwk), &sealed);
+        e = jwk.bad ? ERR_NO_MEMORY : seal_put(k->o.seal, signing_key_place(&room, kid), buf_str(&jwk), &sealed);
     }
     struct signing_key_record r = {.alg = k->action.alg,
                                    .state = SIGNING_KEY_NEXT,
@@ -433,6 +333,39 @@ static void change(struct signing_keys *k)
     submit(k, DOING_CHANGE);
 }
 
+/* On a thread of the pool. */
+static void generate(struct offload_job *job)
+{
+    struct signing_keys *k = CONTAINER_OF(job, struct signing_keys, generating);
+    k->fresh_err = signer_generate(k->action.alg, RSA_BITS, &k->fresh);
+}
+
+static void on_generated(struct offload_job *job)
+{
+    struct signing_keys *k = CONTAINER_OF(job, struct signing_keys, generating);
+    if (k->stopped || k->fresh_err != ERR_OK) {
+        signer_free(&k->fresh);
+        k->doing = DOING_NOTHING;
+        later(k, RETRY_MS);
+    } else {
+        change(k);
+    }
+}
+
+static void make(struct signing_keys *k)
+{
+    if (!(alg_bit(k->action.alg) & ALGS_RSA)) {
+        change(k);
+        return;
+    }
+    k->doing = DOING_GENERATE;
+    k->generating.run = generate;
+    k->generating.done = on_generated;
+    if (offload_submit(k->o.pool, k->o.loop, &k->generating) == ERR_OK) return;
+    k->doing = DOING_NOTHING;
+    later(k, RETRY_MS);
+}
+
 static void audit_change(struct signing_keys *k)
 {
     static const struct {
@@ -492,7 +425,7 @@ static void decide(struct signing_keys *k)
         idle(k, 0);
         return;
     case SIGNING_PROMOTE: ask_watchers(k); return;
-    case SIGNING_MAKE:
+    case SIGNING_MAKE: make(k); return;
     case SIGNING_REMOVE:
     case SIGNING_HURRY:
     case SIGNING_MARK:
@@ -592,6 +525,7 @@ static void on_job(struct store_job *job)
         if (job->err == ERR_OK) audit_change(k);
         break;
     case DOING_PUBLISH:
+    case DOING_GENERATE:
     case DOING_NOTHING: break;
     }
     k->doing = DOING_NOTHING;
@@ -656,6 +590,7 @@ void signing_keys_free(struct signing_keys **out)
     struct signing_keys *k = *out;
     if (!k) return;
     for (unsigned i = 0; i < k->plan.n; i++) signing_key_unref(&k->keys[i]);
+    signer_free(&k->fresh);
     store_job_clear(&k->job);
     for (unsigned i = 0; i < ARRAY_LEN(k->op_values); i++) buf_free(&k->op_values[i]);
     buf_free(&k->jwks);

@@ -11,6 +11,7 @@
 #include "services/signing_plan.h"
 
 struct audit;
+struct offload;
 
 /* A private key, counted by this loop only; it may be used by one other thread while a reference is held. */
 struct signing_key {
@@ -22,6 +23,10 @@ struct signing_key {
 };
 struct signing_key *signing_key_ref(struct signing_key *k);
 void signing_key_unref(struct signing_key **k);
+/* Opens the seal; one reference. NULL: another seal, no key, or no memory. */
+struct signing_key *signing_key_open(const struct seal *seal, const struct signing_plan_key *p);
+/* Where a key is sealed for. */
+str signing_key_place(struct record_key *room, str kid);
 
 struct signing_keys;
 
@@ -30,6 +35,7 @@ struct signing_keys_options {
     struct store *store;
     const struct seal *seal;
     struct audit *audit;
+    struct offload *pool; /* RSA keys are made there: that takes up to a second */
     struct signing_policy policy;
 };
 
@@ -43,7 +49,6 @@ void signing_keys_free(struct signing_keys **k);
 /* The key that signs, without a reference; NULL: there is none yet. */
 struct signing_key *signing_keys_current(const struct signing_keys *k);
 /* The condition under which it does: {STORE_CHECK, STORE_VERSION} on SIGNING_TURN_KEY in the batch of a session. */
-#define SIGNING_TURN_KEY STR("signing-turn")
 uint64_t signing_keys_turn_version(const struct signing_keys *k);
 /* The JWKS of all keys that verify. */
 str signing_keys_jwks(const struct signing_keys *k);

@@ -39,6 +39,8 @@ struct signing_plan {
     enum alg sticky_over;
 };
 
+#define SIGNING_TURN_KEY STR("signing-turn")
+
 struct signing_policy {
     enum alg alg;
     uint64_t rotate_ms, ahead_ms;
@@ -64,6 +66,10 @@ struct signing_action {
     bool takes_request; /* the request is done with it */
 };
 
+/* The entries of the range "signing-"; strings of *p live in `mem`, *p is zero before. What cannot be read is logged
+ * and passed over. ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_USE enum err signing_plan_read(const struct store_entry *entries, uint32_t n, struct arena *mem,
+                                    struct signing_plan *p);
 /* The algorithm that new keys have. */
 enum alg signing_plan_alg(const struct signing_plan *p, const struct signing_policy *policy);
 struct signing_action signing_plan_next(const struct signing_plan *p, const struct signing_policy *policy,

@@ -99,6 +99,17 @@ static void rotation_under_load_loses_no_token(void **state)
     assert_true(n > 50);
 }
 
+/* Another key than `old` signs, soon. */
+static void another_kid(const char *old, char out[64])
+{
+    for (unsigned i = 0; i < 200; i++) {
+        current_kid(out);
+        if (strcmp(old, out) != 0) return;
+        harness_run(&h, 50);
+    }
+    fail_msg("%s signs still", old);
+}
+
 /* What an administrator asks for. */
 static void request(const char *kind, const char *member_text)
 {
@@ -107,8 +118,10 @@ static void request(const char *kind, const char *member_text)
     snprintf(value, sizeof value, "{\"kind\":\"%s\"%s,\"by\":\"uid 0\",\"at_ms\":1}", kind, member_text);
     harness_put(&h, STORE_AUTHENTICATION, signing_request_key(&room, STR("01ARZ3NDEKTSV4RRFFQ69G5FAV")), str_of(value),
                 0);
-    harness_run(&h, 300);
+    for (unsigned i = 0; i < 1000 && harness_count(&h, STORE_AUTHENTICATION, SIGNING_REQUEST_PREFIX); i++)
+        harness_run(&h, 10);
     assert_int_equal(harness_count(&h, STORE_AUTHENTICATION, SIGNING_REQUEST_PREFIX), 0);
+    harness_run(&h, 300);
 }
 
 static void an_administrator_rotates_and_retires(void **state)
@@ -122,11 +135,10 @@ static void an_administrator_rotates_and_retires(void **state)
     struct answer a = harness_login(&h, "web", "alice", "correct horse");
     snprintf(old, sizeof old, "%s", member(&a, "access_token", 0));
     request("rotate", "");
-    current_kid(two);
-    assert_string_not_equal(one, two);
+    another_kid(one, two);
     check_published(old);
     request("rotate", ",\"alg\":\"EdDSA\"");
-    current_kid(three);
+    another_kid(two, three);
     a = harness_ask(&h, "GET", "/.well-known/openid-configuration", NULL, NULL);
     assert_non_null(strstr(a.body, "\"id_token_signing_alg_values_supported\":[\"EdDSA\"]"));
     assert_int_equal(harness_count(&h, STORE_AUTHENTICATION, SIGNING_KEY_PREFIX), 3);
@@ -137,16 +149,14 @@ static void an_administrator_rotates_and_retires(void **state)
     keyset_unref(&keys);
     snprintf(text, sizeof text, ",\"kid\":\"%s\"", three);
     request("retire", text); /* the one that signs: another first */
-    current_kid(four);
-    assert_string_not_equal(three, four);
+    another_kid(three, four);
     assert_int_equal(harness_count(&h, STORE_AUTHENTICATION, SIGNING_KEY_PREFIX), 2);
     request("retire", ",\"kid\":\"nobody\"");
     request("nonsense", "");
     current_kid(one);
     assert_string_equal(one, four);
     request("rotate", ",\"alg\":\"RS256\""); /* signed beside the loop */
-    current_kid(one);
-    assert_string_not_equal(one, four);
+    another_kid(four, one);
 }
 
 /* A gateway that holds a lease and has not confirmed: the new key does not sign until the lease has ended. */
@@ -176,9 +186,7 @@ static void a_new_key_waits_for_gateways(void **state)
     current_kid(two);
     assert_string_equal(one, two); /* it has not said that it has the new one */
     store_watch_confirm(h.store, &w, w.seen);
-    harness_run(&h, 500);
-    current_kid(two);
-    assert_string_not_equal(one, two);
+    another_kid(one, two);
     store_watch_stop(h.store, &w);
 }
 
