@@ -4,7 +4,9 @@
 Written into the store as the administration writes it (store_tool); asked of every worker over many connections.
 """
 
+import ctypes
 import os
+import select
 import signal
 import subprocess
 import time
@@ -190,6 +192,55 @@ def _():
         f.every("/user/x", token, 401, "token_revoked")
 
 
+class Frozen:
+    """One thread of a process stands still, the others go on (ptrace)."""
+
+    def __init__(self, pid, name):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.tid = next(int(t) for t in os.listdir("/proc/%d/task" % pid)
+                        if open("/proc/%d/task/%s/comm" % (pid, t)).read().strip() == name)
+
+    def ptrace(self, request):
+        return self.libc.ptrace(ctypes.c_long(request), ctypes.c_long(self.tid), ctypes.c_void_p(0), ctypes.c_void_p(0))
+
+    def __enter__(self):
+        if self.ptrace(16) != 0:  # PTRACE_ATTACH
+            raise Skip("ptrace is not allowed: %s" % os.strerror(ctypes.get_errno()))
+        os.waitpid(self.tid, 0x40000000)  # __WALL
+
+    def __exit__(self, kind, value, trace):
+        self.ptrace(17)  # PTRACE_DETACH
+
+
+@port.test("a revocation is not confirmed while one worker stands still, and the lease does not outlive that")
+def _():
+    with Fed(lease="1s") as f:
+        token = [("apikey", f.shop.key.text), bearer(f.shop.issuer.mint("alice", roles=["user"], jti="t1"))]
+        f.every("/user/x", token, 200)
+        with Frozen(f.gateway.pid, "worker-1"):
+            n = f.store.revoke("token/t1")
+            equal(f.store.raw("wait %d 300" % n), "err timeout", "confirmation")
+            # who still serves refuses already
+            head = "GET /user/x HTTP/1.1\r\nHost: gateway.test\r\n%s\r\n" % "".join("%s: %s\r\n" % h for h in token)
+            for c in f.clients:
+                c.send(head)
+            time.sleep(0.1)
+            answered = [c for c in f.clients if select.select([c.sock], [], [], 0)[0]]
+            check(0 < len(answered) < CONNECTIONS, "%d of %d are answered" % (len(answered), CONNECTIONS))
+            for c in answered:
+                equal(c.reply().json()["code"], "token_revoked", "reason")
+            # and when a lease has gone by without a confirmation, nothing is accepted at all
+            eventually(lambda: f.gateway.metrics()["sallyport_feed_in_force"] == 0, "the lease ends", 5, 0.05)
+            equal(answered[0].get("/user/x", token).json()["code"], "feed_stale", "reason")
+        for c in f.clients:
+            if c not in answered:
+                check(c.reply().status in (401, 503), "the worker that stood still accepts what is revoked")
+        f.store.in_force(n)
+        eventually(lambda: f.gateway.metrics()["sallyport_feed_in_force"] == 1, "in force again", 5)
+        time.sleep(0.1)  # and told to the workers
+        f.every("/user/x", token, 401, "token_revoked")
+
+
 class Split:
     """Data role and gateway as processes of their own."""
 
@@ -361,7 +412,7 @@ def _():
                 gone = c.get("/user/x", user).status
                 if (good, gone) != (200, 401):
                     bad.append((good, gone))
-                if s.gateway.metrics()["sallyport_feed_number"] >= last:
+                if turns % 200 == 0 and s.gateway.metrics()["sallyport_feed_number"] >= last:
                     break
         equal(bad, [], "wrong answers among %d" % turns)
         m = s.gateway.metrics()
