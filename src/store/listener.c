@@ -175,6 +175,10 @@ static enum err on_request(struct client *c, const struct wire_frame *f)
     enum err e = c->waiting ? ERR_OK : l->orphans >= STORE_LISTENER_ORPHANS ? ERR_LIMIT : request_new(c, f);
     struct request *r = c->waiting;
     if (e == ERR_MALFORMED) return e;
+    if (e == ERR_OK && wire_link_mute(&c->link) && r->job.kind != STORE_BATCH) { /* nobody is there to be told */
+        waiting_drop(c);
+        return ERR_OK;
+    }
     if (e == ERR_OK && !(c->spaces & KEEPER_SPACE(r->job.space))) e = ERR_DENIED;
     if (e == ERR_OK) e = store_job_check(&r->job);
     if (e == ERR_OK && !room_for(c, r->weight)) return ERR_AGAIN; /* it stays, and so does the frame */

@@ -184,6 +184,11 @@ struct buf *wire_link_out(struct wire_link *l)
     return &l->out;
 }
 
+bool wire_link_mute(const struct wire_link *l)
+{
+    return l->mute;
+}
+
 void wire_link_resume(struct wire_link *l)
 {
     if (!l->open || !l->stopped) return;

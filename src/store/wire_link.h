@@ -43,6 +43,8 @@ void wire_link_close(struct wire_link *l);
 struct buf *wire_link_out(struct wire_link *l);
 /* Bytes that wait to be sent. */
 size_t wire_link_backlog(const struct wire_link *l);
+/* The other end has gone: what it said before is still handed over, but no answer will be read. */
+bool wire_link_mute(const struct wire_link *l);
 /* After ERR_AGAIN of on_frame: go on, at the end of this turn or in the next. */
 void wire_link_resume(struct wire_link *l);
 
