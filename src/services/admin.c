@@ -337,7 +337,7 @@ static str who_is(struct arena *mem, const struct control_peer *peer)
     if (!peer->known) return STR("unknown");
     size_t n = 0;
     if (getpwuid_r(peer->uid, &entry, room, sizeof room, &found) == 0 && found)
-        for (; found->pw_name[n] && n < sizeof name; n++)
+        for (; n < sizeof name && found->pw_name[n]; n++)
             name[n] = found->pw_name[n] > ' ' && found->pw_name[n] < 0x7f ? found->pw_name[n] : '?';
     return arena_printf(mem, "uid %u (%.*s), pid %d", peer->uid, n ? (int)n : 1, n ? name : "?", peer->pid);
 }
