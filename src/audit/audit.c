@@ -422,7 +422,7 @@ static void *run(void *arg)
     put_started(a);
     drain(a);
     if (a->options.store_new) a->head.store = a->options.store_new(a->options.ctx, a->loop);
-    audit_head_start(&a->head, str_of(a->segment.chain));
+    audit_head_start(&a->head);
     loop_run(a->loop);
     return NULL;
 }
@@ -507,6 +507,7 @@ static enum err prepare(struct audit *a)
     enum err e = audit_segment_open(a->options.folder, a->options.chain, &a->segment, &a->chain);
     if (e != ERR_OK) return e;
     a->begin = a->chain;
+    a->head.key = audit_head_key(a->head.key_text, a->options.folder, str_of(a->options.chain));
     return start_thread(a);
 }
 

@@ -3,7 +3,8 @@
  * One chain a process. Each record is a JSON line that carries its sequence, its time and the SHA-256 of the line
  * before it, in segments `<folder>/<chain>-<number>.jsonl` (0600). A segment ends at its size or with the (UTC) day by
  * a *seal*, a line with an HMAC whose key is not in the folder; so does a chain when its process stops. The hash of the
- * last line goes to the store, space audit, `head/<chain>`, so that a cut-off tail is seen as well. verify is read.h.
+ * last line goes to the store, space audit, `head/<place>/<chain>`, so that a cut-off tail is seen as well. verify is
+ * read.h.
  *
  * Threads. audit_event may be called from any thread and never waits for the disk: it copies the record into a bounded
  * queue behind a lock that is never held over a write; the chain's own thread writes. What does not fit is counted, and

@@ -3,8 +3,12 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "codec/json.h"
+#include "crypto/digest.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { AGAIN_MS = 1000 };
 
@@ -14,10 +18,25 @@ static const struct json_limits head_limits = {.max_bytes = HEAD_VALUE_MAX,
                                                .max_members = 8,
                                                .max_number = 20};
 
-str audit_head_key(char room[HEAD_KEY_MAX], str chain)
+str audit_head_prefix(char room[AUDIT_HEAD_PREFIX_MAX], const char *folder)
 {
-    int n = snprintf(room, HEAD_KEY_MAX, "head/%.*s", STR_ARG(str_first(chain, AUDIT_CHAIN_MAX)));
+    char host[HOST_NAME_MAX + 1] = "", path[PATH_MAX], text[HOST_NAME_MAX + 1 + PATH_MAX + 1];
+    unsigned char digest[SHA256_LEN];
+    (void)gethostname(host, sizeof host - 1);
+    int n = snprintf(text, sizeof text, "%s\n%s", host, realpath(folder, path) ? path : folder);
+    sha256(str_make(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), digest);
+    n = snprintf(room, AUDIT_HEAD_PREFIX_MAX, "head/");
+    for (size_t i = 0; i < AUDIT_PLACE_BYTES; i++)
+        n += snprintf(room + n, AUDIT_HEAD_PREFIX_MAX - (size_t)n, "%02x", digest[i]);
+    room[n++] = '/';
     return str_make(room, (size_t)n);
+}
+
+str audit_head_key(char room[HEAD_KEY_MAX], const char *folder, str chain)
+{
+    str prefix = audit_head_prefix(room, folder), name = str_first(chain, AUDIT_CHAIN_MAX);
+    memcpy(room + prefix.n, name.p, name.n);
+    return str_make(room, prefix.n + name.n);
 }
 
 enum err audit_head_read(str value, struct audit_chain *out)
@@ -98,9 +117,8 @@ static void submit(struct audit_head *h)
     store_submit(h->store, &h->job);
 }
 
-void audit_head_start(struct audit_head *h, str chain)
+void audit_head_start(struct audit_head *h)
 {
-    h->key = audit_head_key(h->key_text, chain);
     h->again = (struct timer){.on_time = on_again};
     if (h->store) submit(h);
 }

@@ -306,8 +306,9 @@ enum err audit_verify(const struct audit_verify_options *o, struct audit_verdict
 enum err audit_known_head_read(str key, str value, struct audit_known_head *out)
 {
     struct audit_chain at;
-    if (!str_starts(key, AUDIT_HEAD_PREFIX)) return ERR_MALFORMED;
-    str name = str_from(key, AUDIT_HEAD_PREFIX.n);
+    size_t prefix = AUDIT_HEAD_PREFIX_MAX - 1;
+    if (key.n <= prefix || !str_starts(key, STR("head/")) || key.p[prefix - 1] != '/') return ERR_MALFORMED;
+    str name = str_from(key, prefix);
     if (!audit_chain_name_ok(name)) return ERR_MALFORMED;
     enum err e = audit_head_read(value, &at);
     if (e != ERR_OK) return e;

@@ -44,9 +44,12 @@ struct audit_verify_options {
 MUST_USE enum err audit_verify(const struct audit_verify_options *o, struct audit_verdict out[AUDIT_CHAINS_MAX],
                                size_t *n);
 
-/* A head as the store has it (space audit, `head/<chain>`). ERR_MALFORMED, ERR_NO_MEMORY. */
+/* A head as the store has it (space audit, `head/<place>/<chain>`). ERR_MALFORMED, ERR_NO_MEMORY. */
 MUST_USE enum err audit_known_head_read(str key, str value, struct audit_known_head *out);
-#define AUDIT_HEAD_PREFIX STR("head/")
+/* "head/<place>/": what the store has of the chains of this folder on this machine. The slice lives in room. */
+#define AUDIT_PLACE_BYTES     8
+#define AUDIT_HEAD_PREFIX_MAX (5 + 2 * AUDIT_PLACE_BYTES + 1 + 1)
+str audit_head_prefix(char room[AUDIT_HEAD_PREFIX_MAX], const char *folder);
 
 /* Where a reader of all chains of a folder stands. {0}: at the beginning. */
 struct audit_cursor {

@@ -22,6 +22,7 @@ struct audit_call {
     /* verifying */
     bool later;
     unsigned char key[ADMIN_AUDIT_KEY_LEN];
+    char prefix[AUDIT_HEAD_PREFIX_MAX];
     struct audit_known_head heads[AUDIT_CHAINS_MAX];
     size_t n_heads;
     struct audit_verdict verdicts[AUDIT_CHAINS_MAX];
@@ -183,7 +184,7 @@ static void verify(struct admin_call *c)
     if (!begin(c, &x)) return;
     x->later = admin_query(c, "later").p != NULL;
     if (c->admin->o.store)
-        admin_page(c, STORE_AUDIT, AUDIT_HEAD_PREFIX, STR(""), AUDIT_CHAINS_MAX, heads_read);
+        admin_page(c, STORE_AUDIT, audit_head_prefix(x->prefix, x->folder), STR(""), AUDIT_CHAINS_MAX, heads_read);
     else
         admin_work(c, verify_on_pool, verified);
 }
