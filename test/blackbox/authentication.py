@@ -463,6 +463,39 @@ def _():
         equal(s.orders("web", new).status, 200, "the newest is not")
 
 
+@port.test("a sealing key that is gone, or is another one, is said at the start: no new one is made, nothing is sealed with it")
+def _():
+    with Site(engine="sqlite") as s:
+        s.user("alice", "correct horse")
+        key, gateway = os.path.join(s.gateway.data, "seal.key"), s.gateway
+        gateway.process.stop()
+        chains = {name: open(os.path.join(gateway.data, "audit", name), "rb").read()
+                  for name in os.listdir(os.path.join(gateway.data, "audit"))}
+
+        def refuses(*words):
+            process = port.Process([port.binary(), "run", "--config", gateway.path], cwd=gateway.dir)
+            equal(process.wait(), 1, "exit status")
+            for word in words:
+                check(word in process.err(), "%s is not in: %s" % (word, process.err()))
+            for name, content in chains.items():
+                equal(open(os.path.join(gateway.data, "audit", name), "rb").read(), content, "the audit record")
+        os.rename(key, key + ".away")
+        refuses(key, "is gone", "seal.check")
+        check(not os.path.exists(key), "a new key was made in its place")
+        for text, words in (("another key, of forty characters or so...", ["not the sealing key", "seal.check"]),
+                            ("short", [key, "too short"])):
+            gateway.write("data/seal.key", text)
+            refuses(*words)
+        os.replace(key + ".away", key)
+        gateway.process = port.Process([port.binary(), "run", "--config", gateway.path], cwd=gateway.dir)
+        gateway.wait_ready()
+        eventually(lambda: s.login("web", "alice", "correct horse").status == 200, "a login with the right key again")
+        with open("/proc/%d/limits" % gateway.pid) as limits:
+            check([line.split()[4] for line in limits if line.startswith("Max core")] == ["0"], "it may leave a core file")
+        code, out, err = gateway.cli("audit", "verify")
+        equal(code, 0, "audit verify: " + out + err)
+
+
 @port.test("everything that happened is in the audit record, and no secret is anywhere")
 def _():
     with Site() as s:
