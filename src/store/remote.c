@@ -1,79 +1,16 @@
-#include "store/remote.h"
+#include "store/remote_private.h"
 
 #include "base/log.h"
-#include "net/socket.h"
 #include "net/unix_socket.h"
 #include "store/job.h"
-#include "store/wire_link.h"
 
 #include <stdlib.h>
 
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 5000
 #define GREET_MS     5000                          /* for the server's welcome */
-#define BEAT_MAX_MS  5000                          /* between two beats, and one third of a lease at most */
-#define SILENCE_MS   15000                         /* a server that answers no beat for so long is lost */
 #define BACKLOG      STORE_BATCH_MAX               /* further questions wait while so much waits to be sent */
 #define OUT_MAX      (BACKLOG + 4 * WIRE_BODY_MAX) /* never reached unless the server stops reading for long */
-#define BUCKETS      256u
-
-enum state {
-    IDLE = 0,   /* nobody wants anything */
-    CONNECTING, /* the socket is not writable yet */
-    GREETING,   /* hello is said */
-    UP,
-    PAUSE /* until the next attempt */
-};
-
-/* A job on its way. All are in the list of all, in the order of their deadlines; and each either waits or was sent. */
-struct question {
-    struct question *next, *before;     /* of all */
-    struct question *next_waiting;      /* of those that wait */
-    struct question *next_sent, **sent; /* of those that were sent, by id; sent NULL: it waits */
-    struct store_job *job;
-    uint64_t deadline_ms;
-    uint32_t id;
-    bool asked_before; /* a read whose connection broke */
-};
-
-struct remote_watch {
-    struct remote_watch *next;
-    struct remote *remote;
-    struct store_watch *watch;
-    uint32_t id;      /* of this connection; 0: the server was not told yet */
-    bool resyncing;   /* between RESYNC_BEGIN and RESYNC_END */
-    uint64_t told_ms; /* when it was: no beat is older */
-    struct store_position confirmed;
-};
-
-struct remote {
-    struct store store; /* first */
-    struct loop *loop;
-    struct net_addr address;
-    char name[STORE_NAME_MAX];
-    size_t name_n;
-    enum state state;
-    struct watch connecting;
-    struct wire_link link;
-    struct timer pause, greet, deadline, beat;
-    uint32_t spaces; /* that are served to us */
-    uint64_t pause_ms, attempt_ms, heard_ms, connects;
-    bool told;                               /* of a lost connection, in the log */
-    struct question *first, *last;           /* all */
-    struct question *waiting, **waiting_end; /* those that wait */
-    struct question *sent[BUCKETS];          /* those that were sent */
-    uint32_t n_questions, last_id;
-    struct store_job *failed, **failed_end; /* ended before they became questions */
-    struct task fail;
-    struct remote_watch *watches;
-    struct remote_watch *delivering; /* whose changes are handed over right now; NULL: it was stopped meanwhile */
-    uint32_t n_watches;
-};
-
-static struct remote *of(struct store *s)
-{
-    return CONTAINER_OF(s, struct remote, store);
-}
 
 static void connect_now(struct remote *r);
 
@@ -194,7 +131,7 @@ static void fail(struct remote *r, struct store_job *job, enum err err)
 }
 
 /* Who asks during a long pause need not wait for its end. */
-static void want_connection(struct remote *r)
+void remote_want(struct remote *r)
 {
     uint64_t now = loop_now_ms(r->loop);
     if (r->state == IDLE || (r->state == PAUSE && now >= r->attempt_ms + PAUSE_MIN_MS)) connect_now(r);
@@ -202,7 +139,7 @@ static void want_connection(struct remote *r)
 
 static void submit(struct store *s, struct store_job *job)
 {
-    struct remote *r = of(s);
+    struct remote *r = remote_of(s);
     struct question *q = NULL;
     enum err e = store_job_check(job);
     if (e == ERR_OK && r->n_questions >= STORE_REMOTE_JOBS) e = ERR_LIMIT;
@@ -216,7 +153,7 @@ static void submit(struct store *s, struct store_job *job)
     list_add(r, q);
     wait_last(r, q);
     if (r->first == q) set_deadline(r);
-    want_connection(r);
+    remote_want(r);
     send_questions(r);
 }
 
@@ -278,184 +215,6 @@ static void questions_broke(struct remote *r)
     set_deadline(r);
 }
 
-/* --- watches --- */
-
-static uint64_t beat_every(const struct remote *r)
-{
-    uint64_t ms = BEAT_MAX_MS;
-    for (const struct remote_watch *w = r->watches; w; w = w->next)
-        if (w->watch->lease_ms && w->watch->lease_ms / 3 < ms) ms = w->watch->lease_ms / 3;
-    return ms ? ms : 1;
-}
-
-static void beat(struct remote *r, struct remote_watch *w)
-{
-    wire_put_beat(wire_link_out(&r->link), w->id, loop_now_ms(r->loop)); /* the tag is when it was said */
-}
-
-static void tell_watch(struct remote *r, struct remote_watch *w)
-{
-    const struct store_watch *s = w->watch;
-    w->id = ++r->last_id;
-    w->told_ms = loop_now_ms(r->loop);
-    wire_put_watch(wire_link_out(&r->link), w->id,
-                   &(struct wire_watch){.space = s->space,
-                                        .prefix = s->prefix,
-                                        .name = s->name,
-                                        .lease_ms = s->lease_ms,
-                                        .from = s->seen,
-                                        .confirmed = w->confirmed});
-    beat(r, w);
-}
-
-static void on_beat_time(struct timer *t)
-{
-    struct remote *r = CONTAINER_OF(t, struct remote, beat);
-    uint64_t now = loop_now_ms(r->loop);
-    if (r->state != UP || !r->watches) return;
-    if (now > r->heard_ms + SILENCE_MS) {
-        r->link.on_end(&r->link, ERR_TIMEOUT);
-        return;
-    }
-    for (struct remote_watch *w = r->watches; w; w = w->next) {
-        if (!w->id)
-            tell_watch(r, w); /* it was refused: perhaps there is room now */
-        else
-            beat(r, w);
-    }
-    timer_set(r->loop, t, now + beat_every(r));
-}
-
-static enum err watch_start(struct store *s, struct store_watch *watch)
-{
-    struct remote *r = of(s);
-    if (r->n_watches >= STORE_REMOTE_WATCHES) return ERR_LIMIT;
-    struct remote_watch *w = calloc(1, sizeof *w);
-    if (!w) return ERR_NO_MEMORY;
-    w->remote = r;
-    w->watch = watch;
-    w->confirmed = watch->from;
-    w->next = r->watches;
-    r->watches = w;
-    r->n_watches++;
-    watch->impl = w;
-    if (r->state == UP) {
-        uint64_t at = loop_now_ms(r->loop) + beat_every(r);
-        tell_watch(r, w);
-        if (!timer_is_set(&r->beat) || r->beat.at_ms > at) timer_set(r->loop, &r->beat, at);
-    }
-    want_connection(r);
-    return ERR_OK;
-}
-
-static void watch_stop(struct store *s, struct store_watch *watch)
-{
-    struct remote *r = of(s);
-    struct remote_watch *w = watch->impl, **at = &r->watches;
-    if (r->state == UP && w->id) wire_put_bare(wire_link_out(&r->link), WIRE_UNWATCH, w->id);
-    while (*at != w) at = &(*at)->next;
-    *at = w->next;
-    r->n_watches--;
-    if (r->delivering == w) r->delivering = NULL;
-    free(w);
-}
-
-static void watch_confirm(struct store *s, struct store_watch *watch, struct store_position at)
-{
-    struct remote *r = of(s);
-    struct remote_watch *w = watch->impl;
-    w->confirmed = at;
-    if (r->state == UP && w->id) wire_put_position(wire_link_out(&r->link), WIRE_CONFIRM, w->id, at);
-}
-
-/* NULL: stopped, and the server did not know yet when it wrote the frame. */
-static struct remote_watch *find_watch(struct remote *r, uint32_t id)
-{
-    struct remote_watch *w = r->watches;
-    while (w && w->id != id) w = w->next;
-    return w;
-}
-
-static enum err on_watching(struct remote *r, const struct wire_frame *f)
-{
-    enum err answer = ERR_OK, e = wire_watching(f->body, &answer);
-    struct remote_watch *w = find_watch(r, f->id);
-    if (e != ERR_OK || !w) return e;
-    if (answer != ERR_OK) {
-        log_event(LOG_LEVEL_WARN, log_msg("the store refuses a watch: asked again later"),
-                  log_str("watcher", w->watch->name), log_str("why", str_of(err_name(answer))));
-        w->id = 0;
-        return ERR_OK;
-    }
-    w->watch->up = true;
-    if (w->watch->on_link) w->watch->on_link(w->watch, true);
-    return ERR_OK;
-}
-
-static void deliver(struct remote_watch *w, const struct store_change *c)
-{
-    struct store_watch *s = w->watch;
-    if (c->kind == STORE_RESYNC_BEGIN) {
-        w->resyncing = true;
-        s->seen = (struct store_position){0};
-    }
-    if (c->kind == STORE_RESYNC_END) w->resyncing = false;
-    if (!w->resyncing) s->seen = c->at;
-    s->on_change(s, c);
-}
-
-static enum err on_changes(struct remote *r, const struct wire_frame *f)
-{
-    struct remote_watch *w = find_watch(r, f->id);
-    str body = f->body;
-    struct store_change c;
-    enum err e;
-    r->delivering = w;
-    while ((e = wire_change(&body, &c)) == ERR_OK)
-        if (r->delivering) deliver(w, &c);
-    r->delivering = NULL;
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
-}
-
-static enum err on_page(struct remote *r, const struct wire_frame *f)
-{
-    struct store_position at = {0};
-    enum err e = wire_position(f->body, &at);
-    struct remote_watch *w = find_watch(r, f->id);
-    if (e != ERR_OK || !w) return e;
-    if (!w->resyncing && at.epoch) w->watch->seen = at; /* what others changed is behind us, too */
-    wire_put_bare(wire_link_out(&r->link), WIRE_NEXT, w->id);
-    return ERR_OK;
-}
-
-static enum err on_beaten(struct remote *r, const struct wire_frame *f)
-{
-    struct wire_beaten b;
-    enum err e = wire_beaten(f->body, &b);
-    struct remote_watch *w = find_watch(r, f->id);
-    if (e != ERR_OK || !w) return e;
-    if (b.tag < w->told_ms || b.tag > loop_now_ms(r->loop)) return ERR_MALFORMED; /* no beat of ours */
-    uint64_t until = b.tag + w->watch->lease_ms;
-    until = b.held_ms < until ? until - b.held_ms : 0;
-    if (!w->watch->lease_ms || until <= w->watch->fresh_until_ms) return ERR_OK;
-    w->watch->fresh_until_ms = until;
-    if (w->watch->on_fresh) w->watch->on_fresh(w->watch);
-    return ERR_OK;
-}
-
-/* Each is marked before it is told: whoever is told may stop any of them. */
-static void watches_broke(struct remote *r)
-{
-    struct remote_watch *w;
-    for (w = r->watches; w; w = w->next) w->id = 0;
-    do {
-        for (w = r->watches; w && !w->watch->up;) w = w->next;
-        if (!w) return;
-        w->watch->up = false;
-        if (w->watch->on_link) w->watch->on_link(w->watch, false);
-    } while (w);
-}
-
 /* --- the connection --- */
 
 static void on_pause(struct timer *t)
@@ -487,7 +246,7 @@ static void lost(struct remote *r, const char *why)
     if (was_up) r->pause_ms = PAUSE_MIN_MS;
     pause_then_again(r);
     if (!was_up) return;
-    watches_broke(r);
+    remote_watches_broke(r);
     questions_broke(r);
 }
 
@@ -516,8 +275,7 @@ static enum err on_welcome(struct remote *r, const struct wire_frame *f)
     r->connects++;
     if (r->told) log_event(LOG_LEVEL_INFO, log_msg("connected to the data role"));
     r->told = false;
-    for (struct remote_watch *one = r->watches; one; one = one->next) tell_watch(r, one);
-    timer_set(r->loop, &r->beat, loop_now_ms(r->loop) + beat_every(r));
+    remote_watches_up(r);
     send_questions(r);
     return ERR_OK;
 }
@@ -529,10 +287,10 @@ static enum err on_frame(struct wire_link *link, const struct wire_frame *f)
     if (r->state == GREETING) return on_welcome(r, f);
     switch (f->type) {
     case WIRE_ANSWER: return on_answer(r, f);
-    case WIRE_WATCHING: return on_watching(r, f);
-    case WIRE_CHANGES: return on_changes(r, f);
-    case WIRE_PAGE: return on_page(r, f);
-    case WIRE_BEATEN: return on_beaten(r, f);
+    case WIRE_WATCHING: return remote_on_watching(r, f);
+    case WIRE_CHANGES: return remote_on_changes(r, f);
+    case WIRE_PAGE: return remote_on_page(r, f);
+    case WIRE_BEATEN: return remote_on_beaten(r, f);
     case WIRE_HELLO:
     case WIRE_REQUEST:
     case WIRE_WATCH:
@@ -609,7 +367,7 @@ static void connect_now(struct remote *r)
 
 static void remote_free(struct store *s)
 {
-    struct remote *r = of(s);
+    struct remote *r = remote_of(s);
     wire_link_close(&r->link); /* takes of leases that are already written still leave */
     watch_drop(r->loop, &r->connecting);
     r->state = PAUSE; /* nobody connects any more */
@@ -620,7 +378,7 @@ static void remote_free(struct store *s)
     on_fail(&r->fail);
     while (r->watches) {
         struct store_watch *w = r->watches->watch;
-        watch_stop(s, w);
+        remote_watch_stop(s, w);
         w->impl = NULL;
         w->up = false;
     }
@@ -630,9 +388,9 @@ static void remote_free(struct store *s)
 }
 
 static const struct store_ops remote_ops = {.submit = submit,
-                                            .watch_start = watch_start,
-                                            .watch_stop = watch_stop,
-                                            .watch_confirm = watch_confirm,
+                                            .watch_start = remote_watch_start,
+                                            .watch_stop = remote_watch_stop,
+                                            .watch_confirm = remote_watch_confirm,
                                             .free = remote_free};
 
 enum err store_remote_new(struct loop *loop, str address, str name, struct store **out)
@@ -660,7 +418,7 @@ enum err store_remote_new(struct loop *loop, str address, str name, struct store
     r->pause.on_time = on_pause;
     r->greet.on_time = on_greet_time;
     r->deadline.on_time = on_deadline;
-    r->beat.on_time = on_beat_time;
+    r->beat.on_time = remote_on_beat_time;
     r->fail.run = on_fail;
     r->waiting_end = &r->waiting;
     r->failed_end = &r->failed;
