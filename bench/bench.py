@@ -411,9 +411,9 @@ def table(quick, out):
     lines += ['## What is missed', ''] + (['- ' + line.split('|')[1].strip() + ': ' + line.split('|')[-2].strip()
                                            for line in missed] or ['Nothing.']) + ['']
     lines += ['## Policy decisions, one core', '', *policy_lines(), '']
-    lines += [LOGINS, '', *login_lines(quick), '']
     lines += ['## Durable writes', '', *store_lines(count, 400 if quick else 1000), '']
     lines += ['Flat memory under twenty minutes of load is measured by `./do soak load`.', '']
+    lines += [LOGINS, '', *login_lines(quick), '']
     text = '\n'.join(lines)
     with open(out, 'w', encoding='utf-8') as f:
         f.write(text)
