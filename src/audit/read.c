@@ -337,6 +337,7 @@ enum err audit_cursor_read(str text, struct audit_cursor *out)
         if (!audit_chain_name_ok(chain) || str_to_u64(number, &c.at[c.n].number) != ERR_OK || !c.at[c.n].number ||
             str_to_u64(rest, &c.at[c.n].offset) != ERR_OK || c.at[c.n].offset > INT64_MAX)
             return ERR_MALFORMED;
+        chain = str_first(chain, AUDIT_CHAIN_MAX); /* it is no longer; gcc cannot know */
         memcpy(c.at[c.n].chain, chain.p, chain.n);
         c.n++;
     }
