@@ -282,23 +282,30 @@ static size_t jws_at(str s, size_t at)
     return n;
 }
 
-/* sp_<env 1..12>_<id 8..16>_<16 or more>. */
-static size_t apikey_at(str s, size_t at)
+/* API keys: sp_<env 1..12>_<id 8..16>_<16 or more>. Refresh tokens: sr_<session 16>_<16 or more>. Apisecrets: ss_<32 or
+ * more>. */
+static size_t key_at(str s, size_t at)
 {
     static const struct {
-        size_t min, max;
-    } part[] = {{1, 12}, {8, 16}, {16, SIZE_MAX}};
-    if (!str_starts(str_from(s, at), STR("sp_"))) return 0;
-    size_t n = 3;
-    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
+        str mark;
+        size_t n_parts;
+        struct {
+            size_t min, max;
+        } part[3];
+    } kinds[] = {{STR_INIT("sp_"), 3, {{1, 12}, {8, 16}, {16, SIZE_MAX}}},
+                 {STR_INIT("sr_"), 2, {{16, 16}, {16, SIZE_MAX}}},
+                 {STR_INIT("ss_"), 1, {{32, SIZE_MAX}}}};
+    size_t k = 0, n = 3;
+    while (k < ARRAY_LEN(kinds) && !str_starts(str_from(s, at), kinds[k].mark)) k++;
+    if (k == ARRAY_LEN(kinds)) return 0;
+    for (size_t i = 0;; i++) {
         size_t len = run(s, at + n, alnum);
-        if (len < part[i].min || len > part[i].max) return 0;
+        if (len < kinds[k].part[i].min || len > kinds[k].part[i].max) return 0;
         n += len;
-        if (i + 1 == ARRAY_LEN(part)) break;
+        if (i + 1 == kinds[k].n_parts) return n;
         if (at + n >= s.n || s.p[at + n] != '_') return 0;
         n++;
     }
-    return n;
 }
 
 /* Where the next secret begins, from `from` on; s.n when there is none. */
@@ -306,18 +313,18 @@ static size_t find_secret(str s, size_t from, size_t *len)
 {
     for (size_t i = from; i + LOG_SECRET_MIN <= s.n; i++) {
         if (s.p[i] != 'e' && s.p[i] != 's') continue;
-        *len = s.p[i] == 'e' ? jws_at(s, i) : apikey_at(s, i);
+        *len = s.p[i] == 'e' ? jws_at(s, i) : key_at(s, i);
         if (*len) return i;
     }
     return s.n;
 }
 
-/* Whether `mark` stands in s, found by its last character, the rarest. Most values are cleared by two scans at the
- * speed of memory. */
-static bool holds(str s, const char mark[3])
+/* Whether a token's or a key's first three characters stand in s, found by the last of them, the rarest. Most values
+ * are cleared by two scans at the speed of memory. */
+static bool holds(str s, char first, const char *second, char third)
 {
-    for (const char *p = s.p + 2, *end = s.p + s.n; (p = memchr(p, mark[2], (size_t)(end - p))); p++)
-        if (p[-1] == mark[1] && p[-2] == mark[0]) return true;
+    for (const char *p = s.p + 2, *end = s.p + s.n; (p = memchr(p, third, (size_t)(end - p))); p++)
+        if (p[-2] == first && p[-1] && strchr(second, p[-1])) return true;
     return false;
 }
 
@@ -339,7 +346,7 @@ static __attribute__((noinline)) str redact_slow(str s, char *room, size_t cap)
 
 bool log_may_hold_secret(str s)
 {
-    return holds(s, "eyJ") || holds(s, "sp_");
+    return holds(s, 'e', "y", 'J') || holds(s, 's', "prs", '_');
 }
 
 str log_redact(str s, char *room, size_t cap)

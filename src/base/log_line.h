@@ -44,7 +44,8 @@ void log_line_word(struct log_line *l, str s, size_t max_out);
 void log_line_time(struct log_line *l, uint64_t unix_ms);
 
 /* `s` itself when it holds nothing secret, else a copy in `room` with "[redacted]" in place of each compact JWS and
- * each API key of ours (cut when cap is too small). Recognised by their form: eyJ….….… and sp_<env>_<id>_…. */
+ * each API key, refresh token and apisecret of ours (cut when cap is too small). Recognised by their form: eyJ….….…,
+ * sp_<env>_<id>_…, sr_<session>_…, ss_…. */
 str log_redact(str s, char *room, size_t cap);
 /* Whether log_redact need look any closer; nothing shorter than this is a secret. */
 #define LOG_SECRET_MIN 16

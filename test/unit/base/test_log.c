@@ -149,8 +149,10 @@ static void long_lines_are_cut_and_say_so(void **state)
     json_decref(j);
 }
 
-#define KEY "sp_dev_abcdefgh_0123456789abcdefABCDEF"
-#define JWS "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+#define KEY     "sp_dev_abcdefgh_0123456789abcdefABCDEF"
+#define JWS     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+#define REFRESH "sr_0123456789abcdef_0123456789abcdefABCDEF0123456789"
+#define SECRET  "ss_0123456789abcdefABCDEF0123456789abcdef01"
 static void secrets_are_not_written(void **state)
 {
     (void)state;
@@ -163,6 +165,10 @@ static void secrets_are_not_written(void **state)
         {STR_INIT(KEY " " JWS " " KEY), STR_INIT("[redacted] [redacted] [redacted]")},
         {STR_INIT("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9"), STR_INIT("[redacted]")},
         {STR_INIT("eyJhbGciOiJSUzI1NiJ9"), STR_INIT("eyJhbGciOiJSUzI1NiJ9")},
+        {STR_INIT("/r/" REFRESH "/b"), STR_INIT("/r/[redacted]/b")},
+        {STR_INIT(SECRET " " REFRESH), STR_INIT("[redacted] [redacted]")},
+        {STR_INIT("sr_0123456789abcdefg_0123456789abcdefg"), STR_INIT("sr_0123456789abcdefg_0123456789abcdefg")},
+        {STR_INIT("/class_0123456789/users_all_of_them"), STR_INIT("/class_0123456789/users_all_of_them")},
         {STR_INIT("/users/sp_dev_short_0123456789abcdef"), STR_INIT("/users/sp_dev_short_0123456789abcdef")},
         {STR_INIT("/orders/PROJECT_7/items_and_more"), STR_INIT("/orders/PROJECT_7/items_and_more")},
     };
