@@ -150,6 +150,8 @@ export class Product {
       }
       return fetch(`http://127.0.0.1:${p.admin}/readyz`).then((r) => r.ok);
     }, 'the product is ready', 15_000);
+    // The very first signing key is made after the start, and signs when the gateway has it.
+    await eventually(() => fetch(`${p.url}/.well-known/jwks.json`).then((r) => r.ok), 'a key signs');
     return p;
   }
 
