@@ -38,10 +38,11 @@ static void ended(struct flow *f)
     access_token_free(&l->token);
 }
 
+/* For the record. What nobody can be named is not written down: it may be a password in the wrong place. */
 static str subject_of(struct flow *f, char room[USER_SUBJECT_MAX])
 {
     struct login *l = of(f);
-    return l->name_ok ? user_subject(room, f->product.users, l->name) : str_first(l->name, USER_NAME_MAX);
+    return l->name_ok ? user_subject(room, f->product.users, l->name) : STR("[no name]");
 }
 
 static void fail(struct flow *f, const char *why)

@@ -504,6 +504,12 @@ def _():
         s.login("web", "alice", "wrong horse staple")
         u = good(s.refresh("web", t["refresh_token"]))
         s.logout("web", u["refresh_token"])
+        # in the wrong place: a password, a refresh token and an apisecret as a name, a refresh token in a path
+        apisecret = s.secret("back")
+        for name in ("correct horse staple", u["refresh_token"], apisecret):
+            refused(s.login("web", name, "x"), 401, "login_failed")
+        s.get("/orders/" + u["refresh_token"])
+        s.sessions("web", t["access_token"], "DELETE", "/" + u["refresh_token"])
 
         def told():
             code, out, err = s.gateway.cli("audit", "tail", "--json", "-n", "100")
@@ -520,8 +526,9 @@ def _():
                 if os.path.isfile(path):
                     with open(path, "rb") as file:
                         text += file.read().decode("latin1")
-        for secret in ("horse staple", t["refresh_token"], u["refresh_token"], t["access_token"]):
-            check(secret not in text, "%r was written down" % secret[:20])
+        for secret in ("horse staple", t["refresh_token"], u["refresh_token"], t["access_token"],
+                       apisecret):
+            check(secret not in text and secret.lower() not in text, "%r was written down" % secret[:20])
 
 
 if __name__ == "__main__":
