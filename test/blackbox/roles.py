@@ -262,13 +262,14 @@ def garbage():
 
 @port.test("kill -9 of the data role, again and again: clients come back, nothing acknowledged is lost, watchers miss nothing")
 def kills():
+    writes = 12000
     with Data() as d:
         watcher = d.watch("w/", "watcher/1", 3000)
         watcher.until("fresh")
-        writer = Process([client_binary(), "unix:" + d.socket, "write", "control", "w/", "3000"])
+        writer = Process([client_binary(), "unix:" + d.socket, "write", "control", "w/", str(writes)])
         kills = 0
         while writer.alive() and kills < 8:
-            time.sleep(0.25)
+            time.sleep(0.1)
             d.process.kill()
             kills += 1
             time.sleep(0.05)
@@ -277,11 +278,11 @@ def kills():
         check(kills >= 2, "it was killed %d times only" % kills)
         said = writer.out().splitlines()
         acknowledged = {int(line.split()[1]) for line in said if line.startswith("ok ")}
-        equal(len(acknowledged), 3000, "acknowledged writes")
-        equal(d.client("count", "control", "w/"), (0, "3000"), "entries")
-        eventually(lambda: len(watcher.state()) == 3000, "the watcher has all (%d)" % len(watcher.state()), 20)
+        equal(len(acknowledged), writes, "acknowledged writes")
+        equal(d.client("count", "control", "w/"), (0, str(writes)), "entries")
+        eventually(lambda: len(watcher.state()) == writes, "the watcher has all (%d)" % len(watcher.state()), 20)
         state = watcher.state()
-        check(all(state["w/%d" % i] == str(i) for i in range(3000)), "the watcher holds something else")
+        check(all(state["w/%d" % i] == str(i) for i in range(writes)), "the watcher holds something else")
         # it may have had all before the last kill
         eventually(lambda: watcher.lines().count("up") == watcher.lines().count("down") + 1, "the watcher is up again", 10)
         lines = watcher.lines()
