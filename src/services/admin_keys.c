@@ -290,9 +290,9 @@ void admin_apikeys(struct admin_call *c)
 
 struct signing_call {
     char id[ULID_LEN];
-    struct record_key room;
+    struct record_key room, key_room;
     struct signing_request request;
-    struct store_op op;
+    struct store_op ops[2];
     uint32_t waits;
 };
 
@@ -354,6 +354,11 @@ static void signing_asked(struct admin_call *c)
     struct signing_call *x = c->own;
     if (admin_store_failed(c)) return;
     bool rotate = x->request.kind == SIGNING_REQUEST_ROTATE;
+    if (c->job.err == ERR_CONFLICT) { /* nobody shall believe that a key is gone whose id was mistyped */
+        admin_refuse(c, ADMIN_UNKNOWN, "kid", "`sallyport keys list` lists them", "there is no signing key '%.*s'",
+                     STR_ARG(x->request.kid));
+        return;
+    }
     str alg = rotate && x->request.alg != ALG_INVALID ? str_of(alg_name(x->request.alg)) : STR("");
     struct audit_record r = {.event = rotate ? AUDIT_SIGNING_KEY_MADE : AUDIT_SIGNING_KEY_REMOVED,
                              .subject = x->request.kid,
@@ -393,12 +398,16 @@ static void signing_ask(struct admin_call *c, enum signing_request_kind kind)
     ulid_make(x->id, c->now_ms);
     buf_init(&b, RECORD_MAX);
     enum err e = signing_request_put(&b, &x->request);
-    x->op = (struct store_op){.verb = STORE_PUT, .condition = STORE_ABSENT};
-    x->op.key = signing_request_key(&x->room, str_make(x->id, sizeof x->id));
-    if (e == ERR_OK) x->op.value = arena_copy(&c->mem, buf_str(&b));
+    x->ops[0] = (struct store_op){.verb = STORE_PUT};
+    x->ops[0].key = signing_request_key(&x->room, str_make(x->id, sizeof x->id));
+    if (e == ERR_OK) x->ops[0].value = arena_copy(&c->mem, buf_str(&b));
     buf_free(&b);
-    if (e == ERR_OK && x->op.value.p)
-        admin_batch(c, STORE_AUTHENTICATION, &x->op, 1, signing_asked);
+    if (!rotate)
+        x->ops[1] = (struct store_op){.verb = STORE_CHECK,
+                                      .condition = STORE_PRESENT,
+                                      .key = signing_key_record_key(&x->key_room, x->request.kid)};
+    if (e == ERR_OK && x->ops[0].value.p)
+        admin_batch(c, STORE_AUTHENTICATION, x->ops, rotate ? 1 : 2, signing_asked);
     else
         admin_no_memory(c);
 }

@@ -170,6 +170,10 @@ def _():
                    "the new key signs", 15)
         r.refused(1, "is none of ES256", "keys", "rotate", "--alg", "HS256")
         r.refused(2, "no key's id", "keys", "retire", "a/b")
+        r.refused(1, "no signing key 'mistyped12345678'", "keys", "retire", "mistyped12345678")
+        old = [k["kid"] for k in r.json("keys", "list")["keys"] if k["state"] == "old"][0]
+        r.ok("keys", "retire", old)
+        equal([k for k in r.json("keys", "list")["keys"] if k["kid"] == old], [], "the key that was retired")
         equal(len(r.json("data", "status")["spaces"]), 5, "spaces")
         equal(len(r.json("store", "status")["spaces"]), 5, "spaces")
         equal(r.json("data", "check")["whole"], True, "whole")

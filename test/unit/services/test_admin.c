@@ -277,7 +277,6 @@ static const struct change {
      200},
     {"revoke all", {{NULL}}, {"POST", "/v1/revocations", "{\"kind\":\"all\"}"}, 200},
     {"rotate", {{NULL}}, {"POST", "/v1/keys/rotate", "{\"alg\":\"EdDSA\"}"}, 200},
-    {"retire", {{NULL}}, {"POST", "/v1/keys/retire", "{\"kid\":\"k1\"}"}, 200},
 };
 
 static void prepare(const struct change *c)
