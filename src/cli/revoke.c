@@ -184,6 +184,9 @@ const struct cli_command cli_session_revoke = {
 
 /* --- signing keys --- */
 
+#define TAKEN_TRIES 50  /* tenths of a second */
+#define GONE_TRIES  200 /* a successor is published to every gateway first */
+
 static void print_keys(const struct json *v)
 {
     const struct json *keys = json_get(v, STR("keys"));
@@ -206,11 +209,23 @@ static void print_keys(const struct json *v)
                 waiting == 1 ? "" : "s");
 }
 
-static int ask_keys(const struct cli_args *args, const char *method, const char *path, str json, bool until_taken)
+static bool listed(const struct json *v, str kid)
+{
+    const struct json *keys = json_get(v, STR("keys"));
+    for (const struct json *k = keys ? keys->first : NULL; k; k = k->next)
+        if (kid.n && str_eq(member_text(k, "kid"), kid)) return true;
+    return false;
+}
+
+/* until_taken: the answer is waited for; gone: and until that key is none any more (STR_NONE: no key is waited for). */
+static int ask_keys(const struct cli_args *args, const char *method, const char *path, str json, bool until_taken,
+                    str gone)
 {
     struct admin_answer a;
     int code = admin_ask(args, method, path, json, ADMIN_ASK_MS, &a);
-    for (int i = 0; code == CLI_OK && until_taken && member_number(a.v, "waiting") && i < 50; i++) {
+    for (int i = 0; code == CLI_OK && until_taken &&
+                    ((member_number(a.v, "waiting") && i < TAKEN_TRIES) || (listed(a.v, gone) && i < GONE_TRIES));
+         i++) {
         admin_answer_free(&a);
         usleep(100000);
         code = admin_ask(args, "GET", "/v1/keys", STR_NONE, ADMIN_ASK_MS, &a);
@@ -221,13 +236,16 @@ static int ask_keys(const struct cli_args *args, const char *method, const char 
         print_keys(a.v);
     if (code == CLI_OK && until_taken && member_number(a.v, "waiting"))
         code = cli_failure(args, "asked for and recorded, but no Authentication Service has taken it up yet");
+    else if (code == CLI_OK && listed(a.v, gone))
+        code = cli_failure(args, "asked for and recorded, but the key still verifies: its successor is not at every "
+                                 "gateway yet; `sallyport keys list` shows when it is gone");
     admin_answer_free(&a);
     return code;
 }
 
 static int run_keys_list(const struct cli_args *args)
 {
-    return ask_keys(args, "GET", "/v1/keys", STR_NONE, false);
+    return ask_keys(args, "GET", "/v1/keys", STR_NONE, false, STR_NONE);
 }
 
 static int run_keys_rotate(const struct cli_args *args)
@@ -239,7 +257,7 @@ static int run_keys_rotate(const struct cli_args *args)
     if (alg) record_put_str(&b, "alg", str_of(alg));
     buf_putc(&b, '}');
     int code = b.bad ? cli_usage_error(args, "--alg is ES256, ES384, RS256, PS256 or EdDSA")
-                     : ask_keys(args, "POST", "/v1/keys/rotate", buf_str(&b), true);
+                     : ask_keys(args, "POST", "/v1/keys/rotate", buf_str(&b), true, STR_NONE);
     buf_free(&b);
     return code;
 }
@@ -253,7 +271,7 @@ static int run_keys_retire(const struct cli_args *args)
     record_begin(&b);
     record_put_str(&b, "kid", str_of(args->rest[0]));
     buf_putc(&b, '}');
-    int code = ask_keys(args, "POST", "/v1/keys/retire", buf_str(&b), true);
+    int code = ask_keys(args, "POST", "/v1/keys/retire", buf_str(&b), true, str_of(args->rest[0]));
     buf_free(&b);
     return code;
 }
@@ -294,7 +312,7 @@ const struct cli_command cli_keys_retire = {
     .synopsis = "KID",
     .description =
         "For a key that somebody else may have: tokens that it signed are refused. If it is the one that signs, "
-        "a new one comes first." ADMIN_TEXT,
+        "a new one comes first; the command returns when the key is gone." ADMIN_TEXT,
     .examples = "sallyport keys retire 3fKx90aQ",
     .options = keys_options,
     .min_rest = 1,

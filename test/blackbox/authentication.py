@@ -461,6 +461,13 @@ def _():
         equal(code, 0, "keys retire: " + out + err)
         eventually(lambda: s.orders("web", old).status == 401, "the old token is refused", 5)
         equal(s.orders("web", new).status, 200, "the newest is not")
+        # the one that signs: its successor comes first, and the command returns when it is gone
+        code, out, err = s.gateway.cli("keys", "retire", kid(new)["kid"], seconds=30)
+        equal(code, 0, "keys retire of the one that signs: " + out + err)
+        check(kid(new)["kid"] not in out, "it is listed still: " + out)
+        eventually(lambda: s.orders("web", new).status == 401, "its tokens are refused when the command has returned", 0.5)
+        newer = good(s.login("web", "alice", "correct horse"))["access_token"]
+        equal(s.orders("web", newer).status, 200, "a token by its successor")
 
 
 @port.test("a sealing key that is gone, or is another one, is said at the start: no new one is made, nothing is sealed with it")
