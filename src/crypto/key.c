@@ -270,8 +270,20 @@ void key_unref(struct key **k)
     *k = NULL;
     if (!gone || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1) return;
     EVP_PKEY_free(gone->pkey);
+    es256_key_free(atomic_load_explicit(&gone->es256, memory_order_relaxed));
     secret_free(&gone->secret);
     free(gone);
+}
+
+bool key_prepare(struct key *k)
+{
+    if (k->type != KEY_EC || k->curve != CURVE_P256) return false;
+    if (atomic_load_explicit(&k->es256, memory_order_acquire)) return true;
+    struct es256_key *made = es256_key_new(k->pkey), *none = NULL;
+    if (!made) return false;
+    if (!atomic_compare_exchange_strong_explicit(&k->es256, &none, made, memory_order_release, memory_order_relaxed))
+        es256_key_free(made); /* another thread was faster */
+    return true;
 }
 
 bool key_equal(const struct key *a, const struct key *b)

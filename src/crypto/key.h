@@ -82,6 +82,10 @@ struct key *key_ref(struct key *k);
 /* Lets go and sets *k to NULL; the last one frees (secrets are wiped). Any thread; NULL is fine. */
 void key_unref(struct key **k);
 
+/* Makes every later check with the key faster, in every thread, where that can be done: P-256 keys, which take 25 ms
+ * and 150 kB for it. Not on a loop. False: nothing to do, or no memory; the key is as good as before. Any thread. */
+bool key_prepare(struct key *k);
+
 /* Whether both are the same key for the same algorithms. */
 bool key_equal(const struct key *a, const struct key *b);
 

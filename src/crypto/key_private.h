@@ -3,6 +3,7 @@
 #define SALLYPORT_CRYPTO_KEY_PRIVATE_H
 
 #include "crypto/digest.h"
+#include "crypto/es256.h"
 #include "crypto/key.h"
 #include "crypto/secret.h"
 
@@ -22,9 +23,10 @@ struct key {
     enum key_type type;
     enum key_curve curve;
     uint32_t algs, bits;
-    EVP_PKEY *pkey;                /* KEY_RSA, KEY_EC */
-    unsigned char ed[ED25519_LEN]; /* KEY_OKP */
-    struct secret secret;          /* KEY_OCT */
+    EVP_PKEY *pkey;                  /* KEY_RSA, KEY_EC */
+    struct es256_key *_Atomic es256; /* KEY_EC, P-256, once key_prepare was called; else NULL */
+    unsigned char ed[ED25519_LEN];   /* KEY_OKP */
+    struct secret secret;            /* KEY_OCT */
 };
 
 struct alg_info {

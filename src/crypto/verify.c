@@ -17,6 +17,7 @@ struct slot {
 
 struct verify_ctx {
     struct slot slots[SETS][WAYS]; /* the first of a set was used last */
+    struct es256_ctx *es256;       /* made with the first key that has a table */
 };
 
 enum err verify_ctx_new(struct verify_ctx **out)
@@ -45,6 +46,7 @@ void verify_ctx_free(struct verify_ctx **ctx)
 {
     if (!*ctx) return;
     verify_ctx_clear(*ctx);
+    es256_ctx_free((*ctx)->es256);
     free(*ctx);
     *ctx = NULL;
 }
@@ -123,12 +125,28 @@ static enum err verify_hmac(struct verify_ctx *ctx, const struct key *key, enum 
     return e;
 }
 
+/* By the key's table. ERR_NO_MEMORY: by the long way, then. */
+static enum err verify_es256(struct verify_ctx *ctx, const struct es256_key *key, str message, str sig)
+{
+    unsigned char digest[SHA256_LEN];
+    if (sig.n != ES256_SIGNATURE_LEN) return ERR_DENIED;
+    if (!ctx->es256) ctx->es256 = es256_ctx_new();
+    if (!ctx->es256) return ERR_NO_MEMORY;
+    sha256(message, digest);
+    return es256_verify(ctx->es256, key, (const unsigned char *)sig.p, digest);
+}
+
 static enum err verify_pkey(struct verify_ctx *ctx, const struct key *key, enum alg alg, str message, str sig)
 {
     const struct alg_info *info = alg_info(alg);
     unsigned char der[2 * (EC_MAX_BYTES + 3) + 3];
     const unsigned char *s = (const unsigned char *)sig.p;
     size_t s_n = sig.n;
+    const struct es256_key *es256 = atomic_load_explicit(&key->es256, memory_order_acquire);
+    if (es256) {
+        enum err e = verify_es256(ctx, es256, message, sig);
+        if (e != ERR_NO_MEMORY) return e;
+    }
     if (key->type == KEY_EC) {
         size_t half = curve_bytes(key->curve);
         if (sig.n != 2 * half) return ERR_DENIED;

@@ -55,6 +55,13 @@ void keyset_unref(struct keyset **s)
     free(gone);
 }
 
+unsigned keyset_prepare(const struct keyset *s)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < s->n && n < KEYSET_PREPARED; i++) n += key_prepare(s->entries[i].key);
+    return n;
+}
+
 /* Takes the key over. ERR_NO_MEMORY (the key is let go then). */
 static enum err add_key(struct keyset *s, struct key *key, str kid)
 {

@@ -54,6 +54,10 @@ struct keyset *keyset_ref(struct keyset *s);
 /* Lets go and sets *s to NULL. Any thread; NULL is fine. */
 void keyset_unref(struct keyset **s);
 
+/* key_prepare for the first KEYSET_PREPARED keys it does something for: slow, not on a loop. How many. */
+#define KEYSET_PREPARED 8
+unsigned keyset_prepare(const struct keyset *s);
+
 /* A number no other set of this process has. */
 uint64_t keyset_serial(const struct keyset *s);
 /* Whether both hold the same keys under the same names: a refresh that brought nothing new. */

@@ -6,11 +6,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WANT_TICK_MS 10
+#define WANT_TICK_MS     10
+#define PREPARE_AFTER_MS 500 /* a start and a burst of changes have other things to do */
 
 static void ask_later(struct gateway *g)
 {
     if (!timer_is_set(&g->keys_timer)) timer_set(g->loop, &g->keys_timer, loop_now_ms(g->loop) + WANT_TICK_MS);
+}
+
+/* --- made ready beside the loop: no request waits for it, it only costs less afterwards --- */
+
+struct prepare {
+    struct offload_job job;
+    struct keyset *keys;
+};
+
+static void prepare_run(struct offload_job *job)
+{
+    (void)keyset_prepare(CONTAINER_OF(job, struct prepare, job)->keys);
+}
+
+static void prepare_done(struct offload_job *job)
+{
+    struct prepare *p = CONTAINER_OF(job, struct prepare, job);
+    keyset_unref(&p->keys);
+    free(p);
+}
+
+static void on_prepare(struct timer *t)
+{
+    struct gateway *g = CONTAINER_OF(t, struct gateway, prepare_timer);
+    for (uint32_t i = 0; i < g->n_keys; i++) {
+        struct prepare *p = g->keys[i].keys && !g->keys[i].prepared ? calloc(1, sizeof *p) : NULL;
+        if (!p) continue;
+        *p = (struct prepare){{.run = prepare_run, .done = prepare_done}, keyset_ref(g->keys[i].keys)};
+        g->keys[i].prepared = true;
+        if (offload_submit(g->pool, g->loop, &p->job) != ERR_OK) prepare_done(&p->job);
+    }
+}
+
+static void prepare_later(struct gateway *g)
+{
+    g->prepare_timer.on_time = on_prepare;
+    timer_set(g->loop, &g->prepare_timer, loop_now_ms(g->loop) + PREPARE_AFTER_MS);
 }
 
 /* --- from a file --- */
@@ -92,6 +130,8 @@ static void replace(struct gateway_keys *k, struct keyset *keys)
     tell_notes(i, keys);
     keyset_unref(&k->keys);
     k->keys = keys;
+    k->prepared = false;
+    prepare_later(k->gateway);
     gateway_feed_keys(k->gateway, k->index, keys);
 }
 
@@ -128,6 +168,7 @@ static enum err take(void *user, str json, const char **why)
 
 void gateway_keys_start(struct gateway *g)
 {
+    prepare_later(g);
     for (uint32_t i = 0; i < g->n_keys; i++) {
         const struct snapshot_issuer *s = &g->snap->issuers[i];
         struct gateway_keys *k = &g->keys[i];

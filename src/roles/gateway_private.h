@@ -25,6 +25,7 @@ struct gateway_keys {
     struct jwks *jwks;          /* NULL: from a file or a secret */
     uint64_t wanted_at_attempt; /* attempts when a worker asked; its answer is due when one has ended since */
     bool wanted;
+    bool prepared; /* keyset_prepare was asked for */
 };
 
 struct gateway {
@@ -51,7 +52,7 @@ struct gateway {
     size_t n_addresses;
     char admin_text[NET_TEXT_MAX];
     struct watch signals;
-    struct timer keys_timer, reload_timer, drain_timer;
+    struct timer keys_timer, prepare_timer, reload_timer, drain_timer;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
     uint64_t settle_since_ms, settle_again_ms;
     uint64_t started_ms, loaded_ms, reload_failures;

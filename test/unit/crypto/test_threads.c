@@ -56,6 +56,7 @@ static void threads_share_keys(void **state)
         assert_err(signer_generate(algs[k], 2048, &s), ERR_OK);
         assert_err(signer_sign(s, message, shared[k].sig, &shared[k].sig_n), ERR_OK);
         assert_err(signer_public(s, &shared[k].key), ERR_OK);
+        if (k == 2) assert_true(key_prepare(shared[k].key));
         signer_free(&s);
     }
     for (size_t t = 0; t < THREADS; t++)
