@@ -26,7 +26,9 @@ static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
     bool any = g->n_keys == 0;
     str missing = STR_NONE;
     for (uint32_t i = 0; i < g->n_keys; i++) {
-        if (g->keys[i].keys)
+        bool fed =
+            g->snap->issuers[i].source == KEY_SOURCE_FEED; /* its set is empty until its first key is published */
+        if (g->keys[i].keys && (!fed || keyset_count(g->keys[i].keys)))
             any = true;
         else
             missing = g->snap->issuers[i].name;
