@@ -1,5 +1,7 @@
 #include "roles/gateway_private.h"
 
+#include "base/pages.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@ static void ask_later(struct gateway *g)
 
 struct prepare {
     struct offload_job job;
+    struct gateway *gateway;
     struct keyset *keys;
 };
 
@@ -29,8 +32,12 @@ static void prepare_run(struct offload_job *job)
 static void prepare_done(struct offload_job *job)
 {
     struct prepare *p = CONTAINER_OF(job, struct prepare, job);
+    struct gateway *g = p->gateway;
     keyset_unref(&p->keys);
     free(p);
+    if (--g->preparing || g->start_over) return;
+    g->start_over = true;
+    pages_forget_start(); /* the first keys' tables are the end of the start */
 }
 
 static void on_prepare(struct timer *t)
@@ -39,8 +46,9 @@ static void on_prepare(struct timer *t)
     for (uint32_t i = 0; i < g->n_keys; i++) {
         struct prepare *p = g->keys[i].keys && !g->keys[i].prepared ? calloc(1, sizeof *p) : NULL;
         if (!p) continue;
-        *p = (struct prepare){{.run = prepare_run, .done = prepare_done}, keyset_ref(g->keys[i].keys)};
+        *p = (struct prepare){{.run = prepare_run, .done = prepare_done}, g, keyset_ref(g->keys[i].keys)};
         g->keys[i].prepared = true;
+        g->preparing++;
         if (offload_submit(g->pool, g->loop, &p->job) != ERR_OK) prepare_done(&p->job);
     }
 }

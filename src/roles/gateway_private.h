@@ -52,6 +52,8 @@ struct gateway {
     size_t n_addresses;
     char admin_text[NET_TEXT_MAX];
     struct watch signals;
+    uint32_t preparing; /* key sets on their way through keyset_prepare */
+    bool start_over;    /* the first of them are ready */
     struct timer keys_timer, prepare_timer, reload_timer, drain_timer;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
     uint64_t settle_since_ms, settle_again_ms;
