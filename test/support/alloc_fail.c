@@ -1,5 +1,7 @@
 #include "unit.h"
 
+#include <stdatomic.h>
+
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -7,8 +9,9 @@ void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 
-static long left = -1;
-static bool hit;
+/* Other threads of the test allocate, too. */
+static _Atomic long left = -1;
+static _Atomic bool hit;
 
 void alloc_fail_at(long n)
 {
@@ -23,11 +26,10 @@ bool alloc_fail_hit(void)
 
 static bool refuse(void)
 {
-    if (left < 0) return false;
-    if (left > 0) {
-        left--;
-        return false;
-    }
+    long now = left;
+    while (now > 0)
+        if (atomic_compare_exchange_weak(&left, &now, now - 1)) return false;
+    if (now < 0) return false;
     hit = true;
     return true;
 }
