@@ -44,7 +44,7 @@ void x509_chain_free(struct x509_chain **c);
 
 size_t x509_chain_count(const struct x509_chain *c);
 /* Of the leaf. The DNS names of its subject alternative names (never the subject's CN, RFC 9525 §6.3), lower case, in
-their order; what is no host name is left out. */
+ * their order; what is no host name is left out. */
 size_t x509_chain_names(const struct x509_chain *c);
 str x509_chain_name(const struct x509_chain *c, size_t i);
 int64_t x509_chain_not_before_s(const struct x509_chain *c);
