@@ -48,7 +48,7 @@ void refuse_respond(struct exchange *x)
     add(&r, FIELD_CONTENT_TYPE, STR(PROBLEM_CONTENT_TYPE));
     add(&r, FIELD_X_CORRELATION_ID, x->correlation);
     (void)!fields_append(&r.fields, FIELD_OTHER, STR("Cache-Control"), STR("no-store"));
-    size_t c = problem_challenge(x->reason, challenge, sizeof challenge);
+    size_t c = problem_challenge(x->reason, 0, challenge, sizeof challenge);
     if (c) add(&r, FIELD_WWW_AUTHENTICATE, str_make(challenge, c));
     if (x->reason == REASON_METHOD_NOT_ALLOWED && x->action)
         (void)!fields_append(&r.fields, FIELD_OTHER, STR("Allow"), allow_text(x, allow, sizeof allow));

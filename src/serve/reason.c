@@ -65,12 +65,14 @@ static const struct reason_info table[REASON_COUNT] = {
                                .explain = "The head is larger than limits.head, or has more fields than limits.fields.",
                                .remedy =
                                    "Send fewer or smaller headers (cookies are the usual cause), or raise the limit."},
-    [REASON_BODY_TOO_LARGE] = {.code = "body_too_large",
-                               .status = 413,
-                               .close = true,
-                               .title = "Content too large",
-                               .explain = "The body is larger than the action's `body`, or limits.body.",
-                               .remedy = "Send less, or raise `body` of that one action."},
+    [REASON_BODY_TOO_LARGE] =
+        {.code = "body_too_large",
+         .status = 413,
+         .close = true,
+         .title = "Content too large",
+         .explain = "The body is larger than the action's `body`, or limits.body; of a signed request, "
+                    "which is held until it is checked, than limits.buffer.",
+         .remedy = "Send less, or raise `body` of that one action; limits.buffer for larger signed ones."},
     [REASON_BODY_MALFORMED] = {.code = "body_malformed",
                                .status = 400,
                                .close = true,
@@ -136,10 +138,11 @@ static const struct reason_info table[REASON_COUNT] = {
     [REASON_NO_CREDENTIAL] =
         {.code = "no_credential",
          .status = 401,
-         .challenge = CHALLENGE_EITHER,
+         .challenge = CHALLENGE_ACCEPTED,
          .title = "Authentication required",
-         .explain = "The request carries neither a token nor a product's key.",
-         .remedy = "Send the product's key in `apikey`, or the user's token in `Authorization: Bearer`."},
+         .explain = "The request carries none of the credentials that the action accepts.",
+         .remedy = "Send one: the user's token in `Authorization: Bearer`, the product's key in `apikey`; the action's "
+                   "`accept` says what else would do."},
     [REASON_APIKEY_MISSING] = {.code = "apikey_missing",
                                .status = 401,
                                .challenge = CHALLENGE_APIKEY,
@@ -288,7 +291,7 @@ static const struct reason_info table[REASON_COUNT] = {
                              .remedy = "Such a token is an attempt to forge headers, unless the issuer is broken."},
     [REASON_PRODUCT_MISMATCH] = {.code = "product_mismatch",
                                  .status = 401,
-                                 .challenge = CHALLENGE_EITHER,
+                                 .challenge = CHALLENGE_ACCEPTED,
                                  .title = "Credentials do not belong together",
                                  .explain = "The key is one product's, and the token another's.",
                                  .remedy = "Send the key and the token of the same product."},
@@ -382,6 +385,48 @@ static const struct reason_info table[REASON_COUNT] = {
                          .explain = "This process is shutting down.",
                          .remedy = "Nothing to do if it was meant; a load balancer should follow /readyz."},
 
+    /* --- who is calling, in another way than by token and key --- */
+    [REASON_CALLER_NOT_ACCEPTED] =
+        {.code = "caller_not_accepted",
+         .status = 401,
+         .challenge = CHALLENGE_ACCEPTED,
+         .title = "Credential not accepted here",
+         .explain = "The credential holds, but the action does not accept it of this kind of caller (user, service, "
+                    "third party), or does not accept that kind at all; `fault` names the kind.",
+         .remedy = "Send what the action's `accept` names for that kind. The kind is `caller` of the product, or of "
+                   "the token's issuer."},
+    [REASON_SIGNATURE_MISSING] =
+        {.code = "signature_missing",
+         .status = 401,
+         .challenge = CHALLENGE_SIGNATURE,
+         .title = "Signature required",
+         .explain = "The action wants the request to be signed (RFC 9421), and it is not: Signature-Input or Signature "
+                    "is not there.",
+         .remedy = "Sign it with the product's apisecret: `sallyport sign METHOD URL --product P` shows how."},
+    [REASON_SIGNATURE_WRONG] =
+        {.code = "signature_wrong",
+         .status = 401,
+         .challenge = CHALLENGE_SIGNATURE,
+         .title = "Signature not accepted",
+         .explain = "The signature of the request does not hold, is not made for this request as it came, or is of no "
+                    "product that may sign here; `fault` says which.",
+         .remedy = "`sallyport sign` makes a good one to compare with. A clock that is off by more than 30 s makes "
+                   "every signature fail."},
+    [REASON_CERTIFICATE_MISSING] =
+        {.code = "certificate_missing",
+         .status = 401,
+         .challenge = CHALLENGE_ACCEPTED,
+         .title = "Client certificate required",
+         .explain = "The action accepts a client certificate, and the connection has none.",
+         .remedy = "Connect by TLS with the certificate whose digest stands in the product's `certificates`."},
+    [REASON_CERTIFICATE_UNKNOWN] =
+        {.code = "certificate_unknown",
+         .status = 401,
+         .challenge = CHALLENGE_ACCEPTED,
+         .title = "Client certificate not known",
+         .explain = "The connection has a client certificate of a known authority, but its public key is no product's.",
+         .remedy = "Add the SHA-256 of its SubjectPublicKeyInfo to the product's `certificates`."},
+
     /* --- admin listener, control socket --- */
     [REASON_HOST_REFUSED] = {.code = "host_refused",
                              .status = 421,
@@ -456,7 +501,7 @@ static const struct reason_info table[REASON_COUNT] = {
          .remedy = "`fault` names what is wrong. A clock that is off by more than 30 s makes every signature fail."},
     [REASON_SIGNATURE_REPLAYED] = {.code = "signature_replayed",
                                    .status = 401,
-                                   .challenge = CHALLENGE_APIKEY,
+                                   .challenge = CHALLENGE_SIGNATURE,
                                    .title = "Request was sent before",
                                    .explain = "A request with this very signature was taken already.",
                                    .remedy = "Sign every request anew; two in one second need different nonces."},

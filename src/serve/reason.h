@@ -70,6 +70,12 @@ enum reason {
     /* ourselves */
     REASON_OVERLOADED,
     REASON_DRAINING,
+    /* who is calling, in another way than by token and key */
+    REASON_CALLER_NOT_ACCEPTED, /* it holds, but is not accepted here of that kind of caller */
+    REASON_SIGNATURE_MISSING,
+    REASON_SIGNATURE_WRONG,
+    REASON_CERTIFICATE_MISSING,
+    REASON_CERTIFICATE_UNKNOWN,
     /* admin listener and control socket */
     REASON_HOST_REFUSED,
     REASON_ORIGIN_REFUSED,
@@ -99,8 +105,12 @@ enum reason_challenge {
     CHALLENGE_INVALID_TOKEN,      /* …, error="invalid_token" (RFC 6750 §3.1) */
     CHALLENGE_INSUFFICIENT_SCOPE, /* …, error="insufficient_scope" */
     CHALLENGE_APIKEY,             /* ApiKey realm, reason */
-    CHALLENGE_EITHER              /* both schemes */
+    CHALLENGE_SIGNATURE,          /* Signature realm, reason: RFC 9421 */
+    CHALLENGE_ACCEPTED            /* every scheme that is accepted there; where that is not known Bearer and ApiKey */
 };
+
+/* What may be accepted: the bits of config's ACCEPT_*. A client certificate has no scheme of its own. */
+enum { SCHEME_BEARER = 1, SCHEME_APIKEY = 2, SCHEME_SIGNATURE = 4, SCHEME_CERTIFICATE = 8 };
 
 struct reason_info {
     const char *code; /* "token_expired": stable, [a-z_]+ */

@@ -90,7 +90,7 @@ static void respond_problem(struct stream *x, const struct refusal *f)
                         .decision_id = f->id,
                         .detail = f->detail,
                         .dev = x->service->o.dev && f->detail.n};
-    size_t n = problem_body(&p, body, sizeof body), c = problem_challenge(f->reason, challenge, sizeof challenge);
+    size_t n = problem_body(&p, body, sizeof body), c = problem_challenge(f->reason, 0, challenge, sizeof challenge);
     struct response r = response(x, info->status ? info->status : 500, STR(PROBLEM_CONTENT_TYPE), STR("no-store"));
     if (c) (void)!fields_append(&r.fields, FIELD_WWW_AUTHENTICATE, STR("WWW-Authenticate"), str_make(challenge, c));
     if (f->allow.n) (void)!fields_append(&r.fields, FIELD_OTHER, STR("Allow"), f->allow);

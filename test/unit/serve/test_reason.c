@@ -13,7 +13,8 @@ static const char *challenge_text(enum reason_challenge c)
     case CHALLENGE_INVALID_TOKEN: return "`Bearer`, `invalid_token`";
     case CHALLENGE_INSUFFICIENT_SCOPE: return "`Bearer`, `insufficient_scope`";
     case CHALLENGE_APIKEY: return "`ApiKey`";
-    case CHALLENGE_EITHER: return "`Bearer` and `ApiKey`";
+    case CHALLENGE_SIGNATURE: return "`Signature`";
+    case CHALLENGE_ACCEPTED: return "what is accepted";
     }
     return "";
 }

@@ -71,7 +71,8 @@ static bool challenge_is_well_formed(str s, str code)
     bool has_code = false;
     for (bool first = true; s.n; first = false) {
         str item = str_trim(str_cut(&s, ','));
-        bool starts = str_starts(item, STR("Bearer ")) || str_starts(item, STR("ApiKey "));
+        bool starts = str_starts(item, STR("Bearer ")) || str_starts(item, STR("ApiKey ")) ||
+                      str_starts(item, STR("Signature ")) || str_starts(item, STR("Certificate "));
         if (starts)
             str_cut(&item, ' ');
         else if (first)
@@ -91,16 +92,44 @@ static void challenges_carry_the_code(void **state)
     char out[CHALLENGE_MAX];
     for (unsigned i = 0; i < REASON_COUNT; i++) {
         const struct reason_info *info = reason_info((enum reason)i);
-        size_t n = problem_challenge((enum reason)i, out, sizeof out);
+        size_t n = problem_challenge((enum reason)i, 0, out, sizeof out);
         assert_int_equal(n > 0, info->challenge != CHALLENGE_NONE);
         if (n && !challenge_is_well_formed(str_make(out, n), str_of(info->code))) fail_msg("%.*s", (int)n, out);
-        for (size_t cap = 0; cap < n; cap++) assert_int_equal(problem_challenge((enum reason)i, out, cap), 0);
+        for (size_t cap = 0; cap < n; cap++) assert_int_equal(problem_challenge((enum reason)i, 0, out, cap), 0);
     }
-    size_t n = problem_challenge(REASON_TOKEN_EXPIRED, out, sizeof out);
+    size_t n = problem_challenge(REASON_TOKEN_EXPIRED, 0, out, sizeof out);
     assert_str(str_make(out, n), STR("Bearer realm=\"sallyport\", error=\"invalid_token\", reason=\"token_expired\""));
-    n = problem_challenge(REASON_NO_CREDENTIAL, out, sizeof out);
+    n = problem_challenge(REASON_NO_CREDENTIAL, 0, out, sizeof out);
     assert_str(str_make(out, n), STR("Bearer realm=\"sallyport\", reason=\"no_credential\", "
                                      "ApiKey realm=\"sallyport\", reason=\"no_credential\""));
+}
+
+/* A 401 always has a challenge (RFC 9110 §15.5.2), and names what would be taken, each once. */
+static void challenges_name_what_is_accepted(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bit;
+        const char *scheme;
+    } schemes[] = {{SCHEME_BEARER, "Bearer "}, {SCHEME_APIKEY, "ApiKey "}, {SCHEME_SIGNATURE, "Signature "}};
+    for (uint8_t accepted = 0; accepted < 16; accepted++) {
+        char out[CHALLENGE_MAX + 1], body[PROBLEM_MAX + 1];
+        size_t n = problem_challenge(REASON_CALLER_NOT_ACCEPTED, accepted, out, CHALLENGE_MAX);
+        out[n] = 0;
+        assert_true(challenge_is_well_formed(str_make(out, n), STR("caller_not_accepted")));
+        for (size_t i = 0; accepted && i < ARRAY_LEN(schemes); i++) {
+            const char *at = strstr(out, schemes[i].scheme);
+            assert_int_equal(at != NULL, (accepted & schemes[i].bit) != 0);
+            if (at) assert_null(strstr(at + 1, schemes[i].scheme));
+        }
+        assert_int_equal(strstr(out, "Certificate ") != NULL, accepted == SCHEME_CERTIFICATE);
+        struct problem p = {.reason = REASON_CALLER_NOT_ACCEPTED, .gate = 1, .accepted = accepted};
+        body[problem_body(&p, body, PROBLEM_MAX)] = 0;
+        assert_int_equal(strstr(body, "mutual TLS") != NULL, (accepted & SCHEME_CERTIFICATE) != 0);
+        p.reason = REASON_TOKEN_EXPIRED; /* what is wrong with a token, no certificate mends */
+        body[problem_body(&p, body, PROBLEM_MAX)] = 0;
+        assert_null(strstr(body, "mutual TLS"));
+    }
 }
 
 int main(void)
@@ -109,6 +138,7 @@ int main(void)
         cmocka_unit_test(every_reason_has_its_document),
         cmocka_unit_test(dev_mode_tells_the_rule),
         cmocka_unit_test(challenges_carry_the_code),
+        cmocka_unit_test(challenges_name_what_is_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
