@@ -244,11 +244,14 @@ static bool check_coverage(struct reading *r)
     const struct http_signature_message *m = r->m;
     bool parts = covers(r, STR("@authority")) && covers(r, STR("@path")) && (!m->has_query || covers(r, STR("@query")));
     bool digest = covers(r, STR("content-digest"));
-    if (!covers(r, STR("@method")) || !(covers(r, STR("@target-uri")) || parts) || (m->body.n && !digest))
+    bool body = m->body_follows || m->body.n;
+    if (!covers(r, STR("@method")) || !(covers(r, STR("@target-uri")) || parts) || (body && !digest))
         return fails(r, HTTP_SIGNATURE_FAULT_COVERAGE);
     if (!digest) return true;
-    str value = only_field(m, STR("content-digest"));
-    if (!value.p || content_digest_check(value, m->body) != ERR_OK) return fails(r, HTTP_SIGNATURE_FAULT_DIGEST);
+    r->sig.digest = only_field(m, STR("content-digest"));
+    if (!r->sig.digest.n) return fails(r, HTTP_SIGNATURE_FAULT_DIGEST);
+    if (!m->body_follows && content_digest_check(r->sig.digest, m->body) != ERR_OK)
+        return fails(r, HTTP_SIGNATURE_FAULT_DIGEST);
     return true;
 }
 

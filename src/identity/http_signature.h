@@ -44,6 +44,8 @@ struct http_signature_message {
     const struct http_signature_field *fields; /* in the order they came */
     size_t n_fields;
     str body;
+    bool body_follows; /* it is not here yet: Content-Digest must be covered, and the caller checks it against the body
+                          (content_digest_check) once that is there, before anything is done with it */
 };
 
 struct http_signature {
@@ -53,6 +55,7 @@ struct http_signature {
     int64_t expires_s;     /* 0: none */
     str label;             /* */
     str base;              /* what is signed (§2.5), in the arena */
+    str digest;            /* the value of Content-Digest, of the message's fields; empty when it is not covered */
     unsigned char mac[32]; /* */
 };
 

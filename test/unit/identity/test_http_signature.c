@@ -136,6 +136,42 @@ static void bad_ones(void **state)
     }
 }
 
+/* Whoever has only the head yet learns whether it is signed, and gets the digest that the body must have. */
+static void a_body_that_follows(void **state)
+{
+    static const struct {
+        const char *name, *input;
+        bool without_field;
+        enum http_signature_fault want;
+    } cases[] = {{"good", PLAIN, false, HTTP_SIGNATURE_FAULT_NONE},
+                 {"the digest is not covered", "sig=(\"@method\" \"@target-uri\")" PARAMS, false,
+                  HTTP_SIGNATURE_FAULT_COVERAGE},
+                 {"the digest is not there", PLAIN, true, HTTP_SIGNATURE_FAULT_COMPONENT},
+                 {"another MAC", COVER ";created=1700000001;keyid=\"web\";alg=\"hmac-sha256\"", false,
+                  HTTP_SIGNATURE_FAULT_SIGNATURE}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct arena mem;
+        struct http_signature s = {0};
+        enum http_signature_fault fault = HTTP_SIGNATURE_FAULT_NONE;
+        struct http_signature_message m = message(cases[i].input, PLAIN_MAC);
+        m.body = STR_NONE;
+        m.body_follows = true;
+        if (cases[i].without_field) fields[2].name = STR("X-Digest");
+        arena_init(&mem, NULL, 0, 65536);
+        enum err e = http_signature_read(&m, &mem, &s, &fault);
+        if (e == ERR_OK) e = http_signature_verify(&s, STR("web"), KEY, NOW, &fault);
+        if (fault != cases[i].want) fail_msg("%s: %s", cases[i].name, http_signature_fault_name(fault));
+        if (e == ERR_OK) {
+            assert_str(s.digest, STR(DIGEST));
+            assert_err(content_digest_check(s.digest, STR(BODY)), ERR_OK);
+            assert_err(content_digest_check(s.digest, str_first(STR(BODY), sizeof BODY - 2)), ERR_DENIED);
+            assert_err(content_digest_check(s.digest, STR("")), ERR_DENIED);
+        }
+        arena_reset(&mem);
+    }
+}
+
 static void every_part_of_the_message_counts(void **state)
 {
     (void)state;
@@ -249,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(good_ones),
                                        cmocka_unit_test(bad_ones),
+                                       cmocka_unit_test(a_body_that_follows),
                                        cmocka_unit_test(every_part_of_the_message_counts),
                                        cmocka_unit_test(digests),
                                        cmocka_unit_test(a_signature_is_good_once),
