@@ -45,6 +45,7 @@ struct dns_address {
     struct net_addr addr;
     uint16_t priority, weight; /* of the SRV record; else 0 */
     uint32_t origin;           /* tells which part of the question it answers: which target, which family */
+    str host;                  /* the target; of a host the name that was asked for */
 };
 
 /* What one question came to. Addresses are sorted and none is there twice: equal sets are equal arrays. */
