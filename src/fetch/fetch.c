@@ -39,10 +39,13 @@ struct fetch {
     size_t head_n, sent;
     struct reply reply;
     char detail[160];
-    char head[URL_MAX * 2 + 256]; /* the request */
-    size_t url_n;
+    char *head; /* of the request; behind url_text */
+    size_t head_room, url_n;
     char url_text[];
 };
+
+/* What a head needs besides the URL, twice, and the fields that the caller adds. */
+#define HEAD_ROOM 384
 
 const char *fetch_fault_text(enum fetch_fault f)
 {
@@ -129,7 +132,7 @@ static bool allowed(const struct fetch *f, enum address_class class)
 {
     switch (class) {
     case ADDRESS_PUBLIC: return f->url.tls;
-    case ADDRESS_PRIVATE: return f->url.tls && f->options.private_ok;
+    case ADDRESS_PRIVATE: return f->url.tls ? f->options.private_ok : f->options.plain_private_ok;
     case ADDRESS_LOOPBACK: return f->url.tls ? f->options.private_ok : f->options.plain_ok;
     case ADDRESS_NEVER: break;
     }
@@ -202,13 +205,20 @@ static enum fetch_fault tls_fault(struct fetch *f, enum err e)
     return e == ERR_DENIED ? FETCH_FAULT_CERTIFICATE : e == ERR_MALFORMED ? FETCH_FAULT_TLS : FETCH_FAULT_CUT;
 }
 
+/* What is to be sent next: of the head, then of the body; empty when all has left. */
+static str unsent(const struct fetch *f)
+{
+    if (f->sent < f->head_n) return str_make(f->head + f->sent, f->head_n - f->sent);
+    return str_from(f->options.body, f->sent - f->head_n);
+}
+
 /* ERR_OK: all of the request has left. */
 static enum err send_some(struct fetch *f, enum fetch_fault *fault)
 {
-    while (f->sent < f->head_n) {
+    for (str piece; (piece = unsent(f)).n;) {
         size_t n = 0;
-        enum err e = f->tls ? tls_client_write(f->tls, f->head + f->sent, f->head_n - f->sent, &n)
-                            : net_send(f->watch.fd, f->head + f->sent, f->head_n - f->sent, &n);
+        enum err e =
+            f->tls ? tls_client_write(f->tls, piece.p, piece.n, &n) : net_send(f->watch.fd, piece.p, piece.n, &n);
         if (e == ERR_OK && n == 0) e = ERR_AGAIN;
         if (e == ERR_AGAIN) return e;
         if (e != ERR_OK) {
@@ -301,15 +311,33 @@ static void on_event(struct watch *w, uint32_t events)
 
 /* --- the beginning --- */
 
+/* Fields that say where a message ends or whom it is for are ours alone. */
+static bool field_is_ours(str name)
+{
+    static const char *const ours[] = {"host", "connection", "content-length", "transfer-encoding", "upgrade"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (str_ieq(name, str_of(ours[i]))) return true;
+    return false;
+}
+
 static bool write_request(struct fetch *f)
 {
-    struct h1_out o = {.p = f->head, .cap = sizeof f->head, .ok = true};
-    h1_out_request_line(&o, STR("GET"), f->url.target, STR_NONE, false);
+    const struct fetch_options *want = &f->options;
+    struct h1_out o = {.p = f->head, .cap = f->head_room, .ok = true};
+    h1_out_request_line(&o, want->body.p ? STR("POST") : STR("GET"), f->url.target, STR_NONE, false);
     h1_out_field(&o, STR("Host"), f->url.authority);
     h1_out_field(&o, STR("Accept"), f->options.accept ? str_of(f->options.accept) : STR("*/*"));
     h1_out_field(&o, STR("Accept-Encoding"), STR("identity"));
     h1_out_field(&o, STR("User-Agent"), STR("sallyport/" SALLYPORT_VERSION));
     h1_out_field(&o, STR("Connection"), STR("close"));
+    for (size_t i = 0; i < want->n_headers; i++) {
+        if (field_is_ours(want->headers[i].name) || !http_token_ok(want->headers[i].name)) return false;
+        h1_out_field(&o, want->headers[i].name, want->headers[i].value);
+    }
+    if (want->body.p) {
+        if (want->content_type) h1_out_field(&o, STR("Content-Type"), str_of(want->content_type));
+        h1_out_field_u64(&o, STR("Content-Length"), want->body.n);
+    }
     h1_out_end(&o);
     f->head_n = o.n;
     return o.ok;
@@ -323,9 +351,11 @@ static enum fetch_fault prepare(struct fetch *f)
         return FETCH_FAULT_URL;
     }
     if (!f->url.tls && !f->options.plain_ok) return FETCH_FAULT_PLAIN;
+    if (f->options.body.n > FETCH_MAX_SEND) return FETCH_FAULT_SIZE;
     if (!write_request(f)) return FETCH_FAULT_URL;
     if (!f->url.tls) return FETCH_FAULT_NONE;
-    enum err e = tls_trust_new(f->options.ca_file, &f->trust);
+    enum err e = f->options.ca_pem.p ? tls_trust_new_pem(f->options.ca_pem, &f->trust)
+                                     : tls_trust_new(f->options.ca_file, &f->trust);
     if (e == ERR_NOT_FOUND && f->options.ca_file) because(f, f->options.ca_file);
     return e == ERR_OK ? FETCH_FAULT_NONE : e == ERR_NOT_FOUND ? FETCH_FAULT_TRUST : FETCH_FAULT_MEMORY;
 }
@@ -367,8 +397,13 @@ enum err fetch_start(const struct fetch_env *env, str url, const struct fetch_op
                      void (*done)(void *user, const struct fetch_result *r), void *user, struct fetch **out)
 {
     if (url.n > URL_MAX + 1) url.n = URL_MAX + 1; /* too long already: refused in begin() like every other fault */
-    struct fetch *f = calloc(1, sizeof *f + url.n);
+    size_t room = 2 * url.n + HEAD_ROOM;
+    for (size_t i = 0; i < options->n_headers; i++)
+        room += options->headers[i].name.n + options->headers[i].value.n + 4;
+    struct fetch *f = calloc(1, sizeof *f + url.n + room);
     if (!f) return ERR_NO_MEMORY;
+    f->head = f->url_text + url.n;
+    f->head_room = room;
     f->env = *env;
     f->options = *options;
     f->done = done;

@@ -1,5 +1,5 @@
-/* The one outbound client of our own code: one GET of a small document, with the rules that keep it from being
- * turned against the inside of the network.
+/* The one outbound client of our own code: one GET of a small document, or one POST of one, with the rules that keep
+ * it from being turned against the inside of the network.
  *
  * https only, the certificate always verified; no redirects, no proxies, no cookies, no compression; the address
  * connected to is the one that was checked; link-local and metadata addresses never, loopback and private ones only
@@ -13,6 +13,7 @@
 
 #define FETCH_MAX_BYTES (256u * 1024)
 #define FETCH_MAX_MS    5000u
+#define FETCH_MAX_SEND  (4u << 20)
 
 enum fetch_fault {
     FETCH_FAULT_NONE = 0,
@@ -43,11 +44,21 @@ struct fetch_env {
     struct offload *pool; /* for name lookups */
 };
 
+struct fetch_header {
+    str name, value;
+};
+
 struct fetch_options {
-    const char *ca_file; /* PEM; NULL: the system's authorities. Read anew for each request */
-    const char *accept;  /* the Accept field, a constant; NULL: any */
-    bool private_ok;     /* loopback and private addresses too */
-    bool plain_ok;       /* http:// to loopback addresses; for development only */
+    const char *ca_file;   /* PEM; NULL: the system's authorities. Read anew for each request */
+    str ca_pem;            /* the same as content, borrowed for fetch_start's turn and the next; .p NULL: see ca_file */
+    const char *accept;    /* the Accept field, a constant; NULL: any */
+    bool private_ok;       /* loopback and private addresses too */
+    bool plain_ok;         /* http:// to loopback addresses; for development only */
+    bool plain_private_ok; /* http:// to private addresses too; only for what the configuration names itself */
+    str body;              /* POST this, of at most FETCH_MAX_SEND bytes; borrowed until `done`. .p NULL: GET */
+    const char *content_type;           /* of the body, a constant */
+    const struct fetch_header *headers; /* more fields; what is no field's name or value refuses the request (URL) */
+    size_t n_headers;
     uint32_t max_bytes;  /* 0 or more than FETCH_MAX_BYTES: that */
     uint32_t timeout_ms; /* 0 or more than FETCH_MAX_MS: that */
 };

@@ -3,8 +3,10 @@
 #include "net/socket.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -90,13 +92,32 @@ static bool hashed_folder(void)
     return found;
 }
 
-static bool load_authorities(SSL_CTX *ctx, const char *ca_file)
+/* Every certificate of the text; false when there is none, or what is there is none. */
+static bool load_text(SSL_CTX *ctx, str pem)
 {
+    BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    bool ok = b != NULL, any = false;
+    while (ok) {
+        X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+        if (!x) break;
+        ok = X509_STORE_add_cert(store, x);
+        any = true;
+        X509_free(x);
+    }
+    BIO_free(b);
+    ERR_clear_error(); /* the end of the text counts as one */
+    return ok && any;
+}
+
+static bool load_authorities(SSL_CTX *ctx, const char *ca_file, str ca_pem)
+{
+    if (ca_pem.p) return load_text(ctx, ca_pem);
     if (ca_file) return SSL_CTX_load_verify_file(ctx, ca_file);
     return hashed_folder() ? SSL_CTX_set_default_verify_dir(ctx) : SSL_CTX_set_default_verify_paths(ctx);
 }
 
-enum err tls_trust_new(const char *ca_file, struct tls_trust **out)
+static enum err trust_new(const char *ca_file, str ca_pem, struct tls_trust **out)
 {
     ERR_clear_error();
     struct tls_trust *t = calloc(1, sizeof *t);
@@ -115,7 +136,7 @@ enum err tls_trust_new(const char *ca_file, struct tls_trust **out)
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_verify_depth(ctx, 8);
-    if (!load_authorities(ctx, ca_file)) {
+    if (!load_authorities(ctx, ca_file, ca_pem)) {
         e = ERR_NOT_FOUND;
         goto fail;
     }
@@ -127,6 +148,16 @@ fail:
     SSL_CTX_free(ctx);
     free(t);
     return e;
+}
+
+enum err tls_trust_new(const char *ca_file, struct tls_trust **out)
+{
+    return trust_new(ca_file, STR_NONE, out);
+}
+
+enum err tls_trust_new_pem(str ca_pem, struct tls_trust **out)
+{
+    return trust_new(NULL, ca_pem.p ? ca_pem : STR(""), out);
 }
 
 void tls_trust_free(struct tls_trust **t)

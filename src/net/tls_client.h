@@ -15,6 +15,8 @@ struct tls_trust;
 /* `ca_file`: PEM, and nobody else is trusted; NULL: the system's certification authorities, read as they are needed.
  * ERR_NOT_FOUND: the file cannot be read or holds no certificate. ERR_NO_MEMORY. */
 MUST_USE enum err tls_trust_new(const char *ca_file, struct tls_trust **out);
+/* The same with the certificates as text, PEM. */
+MUST_USE enum err tls_trust_new_pem(str ca_pem, struct tls_trust **out);
 void tls_trust_free(struct tls_trust **t);
 
 struct tls_client;

@@ -3,6 +3,7 @@
 // usage: node https_peer.mjs DIR [PORT]   with the certificates of make_certs.sh in DIR
 // Prints "name port" a line for each listener, then "ready". What is answered depends on the path alone. Written on
 // raw sockets, because a well-behaved HTTP library would refuse to send most of this.
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -60,6 +61,11 @@ const paths = {
   '/garbage': (s) => s.end('220 mail.example ESMTP\r\n\r\n'),
   '/both': (s) => s.end(`${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`),
   '/hits': (s) => s.end(length(String(hits))),
+  '/posted': (s, raw, request) => {
+    const at = request.indexOf('\r\n\r\n');
+    const sum = crypto.createHash('sha256').update(Buffer.from(request.slice(at + 4), 'latin1')).digest('hex');
+    s.end(length(JSON.stringify({ head: request.slice(0, at), bytes: request.length - at - 4, sum })));
+  },
   '/echo': (s, raw, request) =>
     s.end(length(JSON.stringify({
       request, sni: s.servername ?? null, alpn: s.alpnProtocol ?? null, version: s.getProtocol?.() ?? null,
@@ -71,7 +77,8 @@ const serve = (s, raw) => {
   s.on('error', () => {});
   s.on('data', (piece) => {
     text += piece.toString('latin1');
-    if (!text.includes('\r\n\r\n')) return;
+    const at = text.indexOf('\r\n\r\n');
+    if (at < 0 || text.length - at - 4 < Number(/\r\nContent-Length: (\d+)/.exec(text.slice(0, at))?.[1] ?? 0)) return;
     const path = text.split(' ')[1];
     if (path !== '/hits') hits++;
     const [name] = path.split('?');

@@ -299,6 +299,89 @@ static void plain_http_only_where_it_was_asked_for(void **state)
     assert_int_equal(out.fault, FETCH_FAULT_CUT);
 }
 
+/* A body of any length arrives whole, over TLS and without; what is added to the head stands there. */
+static void posts(void **state)
+{
+    (void)state;
+    need_peer();
+    static const struct {
+        const char *url;
+        size_t n;
+        const char *sum; /* SHA-256 of n times 'x' */
+    } rows[] = {
+        {"https://localhost:{good}/posted", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"https://localhost:{good}/posted", 1, "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"},
+        {"https://localhost:{good}/posted", 2000000,
+         "be8889d3b8893c11d290b8dcf682164c326a90e6998f6bddb25d9a3a02daf666"},
+        {"http://127.0.0.1:{plain}/posted", 2000000,
+         "be8889d3b8893c11d290b8dcf682164c326a90e6998f6bddb25d9a3a02daf666"},
+    };
+    char *body = malloc(2000000);
+    assert_non_null(body);
+    memset(body, 'x', 2000000);
+    const struct fetch_header fields[] = {{STR_INIT("X-Api-Key"), STR_INIT("abc")}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fetch_options o = {.ca_file = ca_file,
+                                  .private_ok = true,
+                                  .plain_ok = true,
+                                  .body = str_make(body, rows[i].n),
+                                  .content_type = "application/x-protobuf",
+                                  .headers = fields,
+                                  .n_headers = 1};
+        struct outcome out = get(rows[i].url, &o);
+        if (out.fault != FETCH_FAULT_NONE)
+            fail_msg("%s: %s (%s)", rows[i].url, fetch_fault_text(out.fault), out.detail);
+        assert_non_null(strstr(out.body, rows[i].sum));
+        assert_non_null(strstr(out.body, "POST /posted HTTP/1.1"));
+        assert_non_null(strstr(out.body, "Content-Type: application/x-protobuf"));
+        assert_non_null(strstr(out.body, "X-Api-Key: abc"));
+    }
+    free(body);
+}
+
+/* A field that would change whose message it is, or is none, is never sent. */
+static void fields_of_others_are_checked(void **state)
+{
+    (void)state;
+    need_peer();
+    static const struct fetch_header rows[] = {
+        {STR_INIT("Host"), STR_INIT("elsewhere")},
+        {STR_INIT("content-length"), STR_INIT("5")},
+        {STR_INIT("Transfer-Encoding"), STR_INIT("chunked")},
+        {STR_INIT("Connection"), STR_INIT("keep-alive")},
+        {STR_INIT("X Y"), STR_INIT("1")},
+        {STR_INIT(""), STR_INIT("1")},
+        {STR_INIT("X"), STR_INIT("1\r\nY: 2")},
+        {STR_INIT("X:"), STR_INIT("1")},
+    };
+    unsigned before = hits();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fetch_options o = {.ca_file = ca_file, .private_ok = true, .headers = &rows[i], .n_headers = 1};
+        struct outcome out = get("https://localhost:{good}/good", &o);
+        if (out.fault != FETCH_FAULT_URL) fail_msg("row %zu: %s", i, fetch_fault_text(out.fault));
+    }
+    assert_int_equal(hits(), before);
+}
+
+/* Authorities as text do what the file does; text without any is refused, not taken for everybody. */
+static void authorities_as_text(void **state)
+{
+    (void)state;
+    need_peer();
+    static char pem[65536];
+    FILE *f = fopen(ca_file, "r");
+    assert_non_null(f);
+    size_t n = fread(pem, 1, sizeof pem, f);
+    fclose(f);
+    struct fetch_options o = {.ca_pem = str_make(pem, n), .private_ok = true};
+    assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_NONE);
+    assert_int_equal(get("https://localhost:{stranger}/good", &o).fault, FETCH_FAULT_CERTIFICATE);
+    o.ca_pem = STR("no certificate");
+    assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_TRUST);
+    o.ca_pem = STR("");
+    assert_int_equal(get("https://localhost:{good}/good", &o).fault, FETCH_FAULT_TRUST);
+}
+
 static void the_url_is_bounded(void **state)
 {
     (void)state;
@@ -422,6 +505,9 @@ int main(void)
         cmocka_unit_test(names_are_compared_whole),
         cmocka_unit_test(addresses_are_refused),
         cmocka_unit_test(plain_http_only_where_it_was_asked_for),
+        cmocka_unit_test(posts),
+        cmocka_unit_test(fields_of_others_are_checked),
+        cmocka_unit_test(authorities_as_text),
         cmocka_unit_test(the_url_is_bounded),
         cmocka_unit_test(trust_must_be_readable),
         cmocka_unit_test(the_systems_authorities_count),
