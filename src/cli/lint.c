@@ -50,7 +50,7 @@ static int lint(const struct cli_args *args, const char *path)
     struct buf out;
     diags_init(&d, str_of(path));
     buf_init(&out, REPORT_MAX);
-    if (config_load(path, NULL, &d, &c) == ERR_OK) {
+    if (config_load(path, NULL, NULL, &d, &c) == ERR_OK) {
         config_findings(c, &d);
         config_file_findings(c, &d);
     }

@@ -140,8 +140,12 @@ static void add_service(struct reader *r)
     struct config *c = r->c;
     struct config_service *all = grow(r, c->services, c->n_services, 1, sizeof *all);
     if (!all) return;
-    all[c->n_services++] =
-        (struct config_service){.name = STR(AUTHENTICATION_ISSUER), .at = c->authentication.at, .builtin = true};
+    struct config_service *own = &all[c->n_services++];
+    own->name = STR(AUTHENTICATION_ISSUER);
+    own->at = c->authentication.at;
+    begin_service(own);
+    own->implicit = false;
+    own->builtin = true;
     c->services = all;
 }
 
@@ -212,7 +216,7 @@ static void add_action(struct reader *r, struct taken *taken, const struct built
                                  .matches = {.v = matches},
                                  .to = {.s = STR(AUTHENTICATION_ISSUER)},
                                  .is_public = from->is_public,
-                                 .accept = from->accept,
+                                 .accept = {0, from->accept, from->accept, from->accept},
                                  .body_max = LOGIN_BODY_MAX,
                                  .builtin = true,
                                  .proof = from->proof,
@@ -343,16 +347,19 @@ void builtin_address(struct reader *r)
     for (uint32_t i = 0; i < c->n_services; i++) {
         struct config_service *s = &c->services[i];
         if (!s->builtin) continue;
-        struct config_address *a = read_alloc(r, 1, sizeof *a);
-        str text = arena_printf(r->mem, "unix:%.*s/%s", STR_ARG(c->data.s), AUTHENTICATION_SOCKET);
-        if (!a || !text.p) {
+        struct config_instance *one = read_alloc(r, 1, sizeof *one);
+        str own = c->authentication_socket.s;
+        str text = own.n ? arena_printf(r->mem, "unix:%.*s", STR_ARG(own))
+                         : arena_printf(r->mem, "unix:%.*s/%s", STR_ARG(c->data.s), AUTHENTICATION_SOCKET);
+        if (!one || !text.p) {
             r->d->lost = true;
         } else if (text.n - 5 > 107) {
             diag_add(r->d, DIAG_ERROR, "data", (struct config_pos){0}, 1, STR("choose a shorter `data`"),
                      "the path of the data folder is too long for a socket in it: %.*s", STR_ARG(c->data.s));
         } else {
-            *a = (struct config_address){.kind = ADDRESS_UNIX, .text = text, .path = str_from(text, 5)};
-            s->instances = a;
+            one->address = (struct config_address){.kind = ADDRESS_UNIX, .text = text, .path = str_from(text, 5)};
+            one->weight = 1;
+            s->instances = one;
             s->n_instances = 1;
         }
     }

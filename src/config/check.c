@@ -169,8 +169,8 @@ static void check_addresses(struct reader *r)
 {
     const struct config *c = r->c;
     for (uint32_t i = 0; c->has_admin && i < c->n_gateway; i++)
-        if (str_eq(c->gateway[i].text, c->admin.text))
-            complain(r, "twice", c->admin.at.line ? c->admin.at : c->gateway[i].at, c->admin.text.n,
+        if (str_eq(c->gateway[i].address.text, c->admin.text))
+            complain(r, "twice", c->admin.at.line ? c->admin.at : c->gateway[i].address.at, c->admin.text.n,
                      STR("the administration has an address of its own, or is `none`"),
                      "listen.admin is the address of the gateway: '%.*s'", STR_ARG(c->admin.text));
 }

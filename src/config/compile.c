@@ -1,11 +1,9 @@
 /* snapshot_build: from typed configuration to a snapshot, part by part. */
-#include "config/snapshot.h"
+#include "config/compile.h"
 
 #include "config/fed.h"
-#include "config/lookup.h"
 #include "config/pattern.h"
 #include "config/route_build.h"
-#include "config/secret_source.h"
 #include "crypto/digest.h"
 #include "identity/issuer.h"
 
@@ -14,23 +12,20 @@
 
 #define SNAPSHOT_MEM (128u << 20)
 
-struct compile {
-    const struct config *c;
-    const struct snapshot *like; /* of the same configuration: addresses and secrets are taken from it; may be NULL */
-    struct snapshot *s;
-    struct diags *d;
-};
+#define room compile_room
+#define keep compile_keep
+#define put  compile_put
 
-/* --- memory: what cannot be had is told once, by `lost` --- */
+/* --- memory --- */
 
-static void *room(struct compile *k, size_t count, size_t size)
+void *compile_room(struct compile *k, size_t count, size_t size)
 {
     void *p = arena_array(&k->s->mem, count ? count : 1, size);
     if (!p) k->d->lost = true;
     return p;
 }
 
-static str keep(struct compile *k, str s)
+str compile_keep(struct compile *k, str s)
 {
     str copy = arena_copy(&k->s->mem, s);
     if (!copy.p) {
@@ -40,115 +35,38 @@ static str keep(struct compile *k, str s)
     return copy;
 }
 
-static void put(struct compile *k, struct map *m, str name, const void *what)
+void compile_put(struct compile *k, struct map *m, str name, const void *what)
 {
     if (map_put(m, name, (void *)(uintptr_t)what, NULL) != ERR_OK) k->d->lost = true;
 }
 
-/* --- addresses --- */
+/* --- files and secrets --- */
 
-static bool look_up(struct compile *k, const struct config_address *a, struct lookup_addr out[LOOKUP_MAX], size_t *n)
+bool compile_file(struct compile *k, const struct config_str *path, const char *what, str *out)
 {
-    const char *why;
-    if (lookup_address(a, out, n, &why) == ERR_OK) return true;
-    diag_add(k->d, DIAG_ERROR, "lookup", a->at, (uint32_t)a->text.n, STR("names are resolved when the file is loaded"),
-             "'%.*s' cannot be resolved: %s", STR_ARG(a->text), why);
-    return false;
+    char why[SOURCE_WHY];
+    struct buf text;
+    buf_init(&text, SOURCE_FILE_MAX + 32768);
+    enum err e = source_file(k->source, path->s, SOURCE_FILE_MAX, &text, why);
+    if (e == ERR_OK)
+        *out = keep(k, buf_str(&text));
+    else
+        diag_add(k->d, DIAG_ERROR, "file", path->at, (uint32_t)path->s.n, STR_NONE, "%s cannot be read: %s", what, why);
+    buf_free(&text);
+    return e == ERR_OK;
 }
 
-static void listener(struct compile *k, const struct config_address *a, struct snapshot_listener *out)
+bool compile_secret(struct compile *k, const struct config_secret *from, const char *what, str *out)
 {
-    struct lookup_addr found[LOOKUP_MAX];
-    size_t n;
-    if (!look_up(k, a, found, &n)) return;
-    *out = (struct snapshot_listener){.kind = a->kind,
-                                      .text = keep(k, a->text),
-                                      .addr = found[0].addr,
-                                      .addr_len = found[0].len,
-                                      .all = a->kind == ADDRESS_TCP && a->host.n == 0};
-}
-
-static void listener_like(struct compile *k, const struct snapshot_listener *from, struct snapshot_listener *out)
-{
-    *out = *from;
-    out->text = keep(k, from->text);
-}
-
-static void compile_listeners(struct compile *k)
-{
-    const struct config *c = k->c;
-    const struct snapshot *like = k->like;
-    struct snapshot_listener *all = room(k, c->n_gateway, sizeof *all);
-    struct snapshot_listener *admin = c->has_admin ? room(k, 1, sizeof *admin) : NULL;
-    for (uint32_t i = 0; all && i < c->n_gateway; i++) {
-        if (like)
-            listener_like(k, &like->listeners[i], &all[i]);
-        else
-            listener(k, &c->gateway[i], &all[i]);
+    char why[SOURCE_WHY];
+    struct secret secret;
+    if (source_secret(k->source, from, &secret, why) != ERR_OK) {
+        diag_add(k->d, DIAG_ERROR, "secret", from->at, 1, STR_NONE, "%s cannot be had: %s", what, why);
+        return false;
     }
-    if (admin && like)
-        listener_like(k, like->admin, admin);
-    else if (admin)
-        listener(k, &c->admin, admin);
-    k->s->listeners = all;
-    k->s->n_listeners = c->n_gateway;
-    k->s->admin = admin;
-}
-
-/* --- services --- */
-
-static void compile_instances(struct compile *k, const struct config_service *from, struct snapshot_service *to)
-{
-    struct lookup_addr found[LOOKUP_MAX];
-    /* a name may stand for several addresses: count them first */
-    struct snapshot_instance *all = NULL;
-    uint32_t cap = 0, n = 0;
-    for (uint32_t i = 0; i < from->n_instances; i++) {
-        size_t got;
-        if (!look_up(k, &from->instances[i], found, &got)) continue;
-        if (n + got > cap) {
-            /* names are rare: only what they bring beyond one address each needs a larger array */
-            cap = n + (uint32_t)got + from->n_instances - i - 1;
-            struct snapshot_instance *more = room(k, cap, sizeof *more);
-            if (!more) return;
-            if (n) memcpy(more, all, n * sizeof *more);
-            all = more;
-        }
-        str text = keep(k, from->instances[i].text);
-        for (size_t j = 0; j < got; j++)
-            all[n++] = (struct snapshot_instance){text, keep(k, str_of(found[j].text)), found[j].addr, found[j].len};
-    }
-    to->instances = all;
-    to->n_instances = n;
-}
-
-static void instances_like(struct compile *k, const struct snapshot_service *from, struct snapshot_service *to)
-{
-    struct snapshot_instance *all = room(k, from->n_instances, sizeof *all);
-    if (!all) return;
-    for (uint32_t i = 0; i < from->n_instances; i++) {
-        all[i] = from->instances[i];
-        all[i].text = keep(k, from->instances[i].text);
-        all[i].shown = keep(k, from->instances[i].shown);
-    }
-    to->instances = all;
-    to->n_instances = from->n_instances;
-}
-
-static void compile_services(struct compile *k)
-{
-    const struct config *c = k->c;
-    struct snapshot_service *all = room(k, c->n_services, sizeof *all);
-    for (uint32_t i = 0; all && i < c->n_services; i++) {
-        all[i] = (struct snapshot_service){.name = keep(k, c->services[i].name), .index = i};
-        if (k->like)
-            instances_like(k, &k->like->services[i], &all[i]);
-        else
-            compile_instances(k, &c->services[i], &all[i]);
-        put(k, &k->s->services_by_name, all[i].name, &all[i]);
-    }
-    k->s->services = all;
-    k->s->n_services = all ? c->n_services : 0;
+    *out = keep(k, secret_view(&secret));
+    secret_free(&secret);
+    return true;
 }
 
 /* --- actions and routes --- */
@@ -178,7 +96,9 @@ static void explicit_action(struct compile *k, const struct config_action *from,
     to->name = keep(k, from->name);
     to->match = match_text(k, &from->matches);
     to->is_public = from->is_public;
-    to->accept = from->accept;
+    memcpy(to->accept, from->accept, sizeof to->accept);
+    to->limits = compile_limits(k, "", from->name, from->limits, from->n_limits);
+    to->n_limits = from->n_limits;
     to->strip = keep(k, from->strip.s);
     to->timeout_ms = from->timeout_ms ? from->timeout_ms : k->c->timeouts.total_ms;
     to->body_max = from->body_max == UINT64_MAX ? k->c->limits.body : from->body_max;
@@ -191,15 +111,16 @@ static void implicit_action(struct compile *k, const struct config_service *from
     snprintf(name, sizeof name, "%.*s:invoke", STR_ARG(from->name));
     snprintf(match, sizeof match, "* /%.*s/{rest*}", STR_ARG(from->name));
     snprintf(strip, sizeof strip, "/%.*s", STR_ARG(from->name));
-    *to = (struct snapshot_action){.name = keep(k, str_of(name)),
-                                   .match = keep(k, str_of(match)),
-                                   .service = service,
-                                   .implicit = true,
-                                   .accept = ACCEPT_TOKEN,
-                                   .pass = from->pass,
-                                   .strip = keep(k, str_of(strip)),
-                                   .timeout_ms = k->c->timeouts.total_ms,
-                                   .body_max = k->c->limits.body};
+    *to = (struct snapshot_action){
+        .name = keep(k, str_of(name)),
+        .match = keep(k, str_of(match)),
+        .service = service,
+        .implicit = true,
+        .accept = {[CALLER_USER] = ACCEPT_TOKEN, [CALLER_SERVICE] = ACCEPT_TOKEN, [CALLER_THIRD_PARTY] = ACCEPT_TOKEN},
+        .pass = from->pass,
+        .strip = keep(k, str_of(strip)),
+        .timeout_ms = k->c->timeouts.total_ms,
+        .body_max = k->c->limits.body};
 }
 
 static void compile_actions(struct compile *k)
@@ -267,15 +188,20 @@ static void compile_products(struct compile *k)
     if (!all || !keys) return;
     for (uint32_t i = 0; i < c->n_products; i++) {
         const struct config_product *from = &c->products[i];
-        all[i] = (struct snapshot_product){.name = keep(k, from->name),
-                                           .index = i,
-                                           .auth = from->auth,
-                                           .grantor = (uint16_t)i,
-                                           .login = from->login,
-                                           .proof = from->proof,
-                                           .users = keep(k, from->users.s),
-                                           .stored = from->stored,
-                                           .mark = fed_mark(FED_PRODUCT, STR_NONE, from->name)};
+        all[i] =
+            (struct snapshot_product){.name = keep(k, from->name),
+                                      .index = i,
+                                      .auth = from->auth,
+                                      .grantor = (uint16_t)i,
+                                      .login = from->login,
+                                      .proof = from->proof,
+                                      .users = keep(k, from->users.s),
+                                      .stored = from->stored,
+                                      .caller = from->caller ? from->caller : CALLER_USER,
+                                      .limits = compile_limits(k, "product-", from->name, from->limits, from->n_limits),
+                                      .n_limits = from->n_limits,
+                                      .quota = from->quota,
+                                      .mark = fed_mark(FED_PRODUCT, STR_NONE, from->name)};
         put(k, &k->s->products_by_name, all[i].name, &all[i]);
         for (uint32_t j = 0; j < from->n_keys; j++, at++) {
             keys[at] = (struct snapshot_key){.id = keep(k, from->keys[j].id), .product = i};
@@ -405,14 +331,14 @@ static size_t least_secret(uint32_t algs)
 static void fetch_secret(struct compile *k, const struct config_issuer *from, struct snapshot_issuer *to)
 {
     struct secret secret;
-    struct secret_why why;
+    char why[SOURCE_WHY];
     if (k->like) {
         to->secret = keep(k, k->like->issuers[to->index].secret);
         return;
     }
-    if (secret_fetch(&from->secret, &secret, &why) != ERR_OK) {
+    if (source_secret(k->source, &from->secret, &secret, why) != ERR_OK) {
         diag_add(k->d, DIAG_ERROR, "secret", from->secret.at, 1, STR_NONE,
-                 "the secret of issuer '%.*s' cannot be had: %s", STR_ARG(from->name), why.text);
+                 "the secret of issuer '%.*s' cannot be had: %s", STR_ARG(from->name), why);
         return;
     }
     size_t least = to->issuer ? least_secret(to->issuer->algs) : 0;
@@ -439,6 +365,7 @@ static void compile_issuers(struct compile *k)
         to->index = i;
         to->issuer = rules_of(k, from, i);
         to->grantor = issuer_grantor(k, i);
+        to->caller = from->caller ? from->caller : CALLER_USER;
         to->refresh_ms = from->keys_refresh_ms;
         to->min_interval_ms = from->keys_min_interval_ms;
         to->may_be_private = from->keys_private;
@@ -480,6 +407,8 @@ static void compile_authentication(struct compile *k)
     s->engine = k->c->engine;
     s->lease_ms = k->c->lease_ms;
     keep_secret_source(k, &k->c->seal, &s->seal);
+    s->store_socket = keep(k, k->c->store_socket.s);
+    s->authentication_socket = keep(k, k->c->authentication_socket.s);
     if (!a->on) return;
     s->authentication = (struct authentication_settings){.on = true,
                                                          .issuer = keep(k, a->issuer.s),
@@ -521,14 +450,9 @@ static void compile_rest(struct compile *k)
     s->n_networks = c->n_hops_trusted;
 }
 
-enum err snapshot_build(const struct config *c, uint64_t generation, struct diags *d, struct snapshot **out)
+static enum err build(struct compile *k, uint64_t generation, struct snapshot **out)
 {
-    return snapshot_rebuild(c, NULL, generation, d, out);
-}
-
-enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, uint64_t generation, struct diags *d,
-                          struct snapshot **out)
-{
+    struct diags *d = k->d;
     uint32_t errors = d->errors;
     struct snapshot *s = calloc(1, sizeof *s);
     if (!s) {
@@ -538,16 +462,18 @@ enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, u
     atomic_init(&s->refs, 1);
     s->generation = generation;
     arena_init(&s->mem, NULL, 0, SNAPSHOT_MEM);
-    struct compile k = {.c = c, .like = like, .s = s, .d = d};
-    compile_rest(&k);
-    compile_authentication(&k);
-    compile_listeners(&k);
-    compile_services(&k);
-    compile_actions(&k);
-    compile_routes(&k);
-    compile_products(&k);
-    compile_grants(&k);
-    compile_issuers(&k);
+    k->s = s;
+    compile_rest(k);
+    compile_edge(k);
+    compile_authentication(k);
+    compile_listeners(k);
+    compile_services(k);
+    compile_actions(k);
+    compile_routes(k);
+    compile_products(k);
+    compile_certificates(k);
+    compile_grants(k);
+    compile_issuers(k);
     diags_sort(d);
     if (!d->lost && d->errors == errors) {
         *out = s;
@@ -555,4 +481,25 @@ enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, u
     }
     snapshot_unref(&s);
     return d->lost ? ERR_NO_MEMORY : ERR_MALFORMED;
+}
+
+enum err snapshot_build(const struct config *c, const struct config_source *source, uint64_t generation,
+                        struct diags *d, struct snapshot **out)
+{
+    struct compile k = {.c = c, .source = source, .d = d};
+    return build(&k, generation, out);
+}
+
+enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, uint64_t generation, struct diags *d,
+                          struct snapshot **out)
+{
+    struct compile k = {.c = c, .like = like, .d = d};
+    return build(&k, generation, out);
+}
+
+enum err snapshot_readdress(const struct config *c, const struct snapshot *like, const struct snapshot_addresses *now,
+                            uint64_t generation, struct diags *d, struct snapshot **out)
+{
+    struct compile k = {.c = c, .like = like, .now = now, .d = d};
+    return build(&k, generation, out);
 }

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "config/authentication.h"
 #include "config/diag.h"
+#include "config/edge.h"
 #include "crypto/key.h"
 
 /* Bounds of what one file may hold. */
@@ -80,8 +81,23 @@ struct config_issuer {
     struct config_list products, roles, permissions;
     struct config_list claims[CLAIM_KINDS]; /* each a list of paths; may be empty */
     uint32_t leeway_s;
+    enum caller_kind caller;   /* what its tokens make */
     bool builtin;              /* the Authentication Service: its keys come by the feed */
     struct config_list grants; /* actions that each of its users is granted; built-in only */
+};
+
+/* "100/s", with what it allows at once and who shares it. */
+struct config_limit {
+    uint32_t count;
+    uint64_t period_ms;
+    uint32_t burst;
+    enum limit_per per;
+    struct config_pos at;
+};
+
+struct config_pin {
+    unsigned char sha256[32]; /* of the SubjectPublicKeyInfo */
+    struct config_pos at;
 };
 
 struct config_key {
@@ -103,22 +119,52 @@ struct config_product {
     enum product_proof proof;
     struct config_str users; /* its user base; empty: the first of authentication.user_bases */
     bool stored;             /* comes from the store, not from the file */
+    enum caller_kind caller; /* what its own credentials make; CALLER_NONE is read as CALLER_USER */
+    struct config_pin *certificates;
+    uint32_t n_certificates;
+    struct config_limit *limits;
+    uint32_t n_limits;
+    struct snapshot_quota quota;
 };
 
 /* Credentials an application declares that it needs to see. */
 enum { PASS_AUTHORIZATION = 1, PASS_COOKIE = 2, PASS_APIKEY = 4 };
 
+struct config_instance {
+    struct config_address address; /* of an SRV name: text, host and no port */
+    bool srv;
+    uint32_t weight; /* 1 to 100 */
+    struct config_str zone;
+};
+
+struct config_tls_client {
+    bool on;
+    struct config_pos at;
+    struct config_str ca, cert; /* resolved paths */
+    struct config_str name;
+    struct config_secret key;
+};
+
 struct config_service {
     str name;
     struct config_pos at;
-    struct config_address *instances;
+    struct config_instance *instances;
     uint32_t n_instances;
     uint8_t pass; /* PASS_* */
     bool implicit, builtin;
+    enum balance_kind balance;
+    enum hash_by hash_by;
+    struct config_str hash_header; /* in lower case */
+    struct snapshot_health health;
+    struct snapshot_eject eject;
+    uint32_t slow_start_ms;
+    struct snapshot_pool pool;
+    struct snapshot_retry retry;
+    struct snapshot_breaker breaker;
+    struct config_pos breaker_at, health_at;
+    uint32_t connect_ms, response_ms; /* 0: those of `timeouts` */
+    struct config_tls_client tls;
 };
-
-/* Credentials that suffice for an action. */
-enum { ACCEPT_TOKEN = 1, ACCEPT_APIKEY = 2 };
 
 struct config_action {
     str name;
@@ -126,13 +172,15 @@ struct config_action {
     struct config_list matches; /* "GET /orders/{id}", each of good form */
     struct config_str to;       /* a service's name */
     bool is_public;
-    uint8_t accept;          /* ACCEPT_*; 0 when public */
-    struct config_str strip; /* "" or "/prefix" */
-    uint32_t timeout_ms;     /* 0: timeouts.total */
-    uint64_t body_max;       /* UINT64_MAX: limits.body */
+    uint8_t accept[CALLER_KINDS]; /* ACCEPT_*; all 0 when public */
+    struct config_str strip;      /* "" or "/prefix" */
+    uint32_t timeout_ms;          /* 0: timeouts.total */
+    uint64_t body_max;            /* UINT64_MAX: limits.body */
     bool builtin;
     bool proof;   /* Authorization is for the service, which judges it: no token, and passed on */
     uint8_t pass; /* PASS_*: what the service sees here besides what it always does */
+    struct config_limit *limits;
+    uint32_t n_limits;
 };
 
 /* A role or a permission and the actions it grants. */
@@ -173,13 +221,49 @@ struct config_authentication {
     struct config_list user_bases;
 };
 
+struct config_listener {
+    struct config_address address;
+    bool tls;
+};
+
+struct config_certificate {
+    struct config_str cert; /* resolved path */
+    struct config_secret key;
+    struct config_str ocsp; /* resolved path; may be empty */
+    struct config_pos at;
+};
+
+struct config_tls {
+    bool on;
+    struct config_pos at;
+    struct config_certificate *certificates;
+    uint32_t n_certificates;
+    unsigned minimum;             /* 0: 1.2, 1: 1.3 */
+    uint32_t tickets_s;           /* 0: none */
+    struct config_str clients_ca; /* resolved path; may be empty */
+};
+
+struct config_header {
+    struct config_str name;
+    struct config_secret value;
+};
+
+struct config_tracing {
+    struct config_str otlp; /* empty: none */
+    struct config_pos at;
+    uint32_t sample_ppm;
+    struct config_str ca; /* resolved path */
+    struct config_header *headers;
+    uint32_t n_headers;
+};
+
 enum config_log_level { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARN, CONFIG_LOG_ERROR };
 
 struct config {
     struct arena mem;
     str dir; /* what relative paths are relative to */
     struct config_str name, environment, data;
-    struct config_address *gateway;
+    struct config_listener *gateway;
     uint32_t n_gateway;
     struct config_address admin;
     bool has_admin;
@@ -200,8 +284,15 @@ struct config {
     struct config_authentication authentication;
     bool fed; /* one of `authentication`, `store`, `feed` is there: there is a store, and the gateway follows it */
     enum config_engine engine;
-    uint32_t lease_ms;         /* always set when fed */
-    struct config_secret seal; /* SECRET_NONE: seal.key in the data folder */
+    uint32_t lease_ms;                                     /* always set when fed */
+    struct config_secret seal;                             /* SECRET_NONE: seal.key in the data folder */
+    struct config_str store_socket, authentication_socket; /* absolute paths; empty: in the data folder */
+    struct config_str zone;
+    struct config_tls tls;
+    struct config_limit *edge_limits; /* LIMIT_PER_ADDRESS */
+    uint32_t n_edge_limits;
+    struct config_tracing tracing;
+    unsigned sandbox; /* 0: on */
 };
 
 /* What the command line sets over the file; NULL and 0 leave the file's word. */
@@ -212,10 +303,13 @@ struct config_overrides {
     uint32_t workers;
 };
 
-/* Reads and checks the file. *out is written on ERR_OK only; `d` (initialised by the caller with the file's name) has
- * the mistakes, and warnings also on ERR_OK. `o` may be NULL. ERR_MALFORMED, ERR_LIMIT, ERR_IO, ERR_NO_MEMORY: each
- * with at least one error in `d`. */
-MUST_USE enum err config_load(const char *path, const struct config_overrides *o, struct diags *d, struct config **out);
+struct config_source; /* config/source.h */
+
+/* Reads and checks the file, by `source` (NULL: directly). *out is written on ERR_OK only; `d` (initialised by the
+ * caller with the file's name) has the mistakes, and warnings also on ERR_OK. `o` may be NULL. ERR_MALFORMED,
+ * ERR_LIMIT, ERR_IO, ERR_NO_MEMORY: each with at least one error in `d`. */
+MUST_USE enum err config_load(const char *path, const struct config_source *source, const struct config_overrides *o,
+                              struct diags *d, struct config **out);
 
 /* The same from text; relative paths are taken from `dir`. */
 MUST_USE enum err config_parse(str text, str dir, const struct config_overrides *o, struct diags *d,

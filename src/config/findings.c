@@ -147,6 +147,12 @@ static void mark(struct findings *f)
     map_free(&services);
 }
 
+/* What any kind of caller may use. */
+static uint8_t accepted_by(const struct config_action *a)
+{
+    return a->accept[CALLER_USER] | a->accept[CALLER_SERVICE] | a->accept[CALLER_THIRD_PARTY];
+}
+
 /* --- findings --- */
 
 static void look_at_action(struct findings *f, const struct config_action *a, const struct reach *r)
@@ -161,12 +167,12 @@ static void look_at_action(struct findings *f, const struct config_action *a, co
     if (!r->may)
         warn(f, "ungranted", a->at, a->name.n, STR("add it to the `may` of a product"),
              "nobody can ask for '%.*s': no product may", STR_ARG(a->name));
-    else if (a->accept == ACCEPT_TOKEN && !r->granted)
+    else if (accepted_by(a) == ACCEPT_TOKEN && !r->granted)
         warn(f, "ungranted", a->at, a->name.n,
              r->named ? STR("let an issuer assert a role or permission that grants it")
                       : STR("add it to a role or permission that an issuer may assert"),
              "nobody is granted '%.*s': no user can have a role or permission for it", STR_ARG(a->name));
-    else if (a->accept == ACCEPT_APIKEY && !r->may_by_key)
+    else if (accepted_by(a) == ACCEPT_APIKEY && !r->may_by_key)
         warn(f, "ungranted", a->at, a->name.n, STR("accept tokens, or let a product with `auth: apikey` ask for it"),
              "nobody can ask for '%.*s': it takes API keys only, and no product that may ask for it has keys",
              STR_ARG(a->name));
@@ -218,7 +224,7 @@ static bool needs_users(const struct findings *f, const struct config_product *p
     for (uint32_t i = 0; i < p->may.n; i++) {
         size_t at = place_of(&f->actions, p->may.v[i].s);
         bool explicit = at < f->c->n_actions;
-        if (at != SIZE_MAX && (!explicit || f->c->actions[at].accept == ACCEPT_TOKEN)) return true;
+        if (at != SIZE_MAX && (!explicit || accepted_by(&f->c->actions[at]) == ACCEPT_TOKEN)) return true;
     }
     return false;
 }

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "config/builtin.h"
 #include "config/check.h"
+#include "config/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static uint32_t usable_cores(void)
 
 static void defaults(struct config *c)
 {
-    static struct config_address everywhere = {.kind = ADDRESS_TCP, .text = STR_INIT(":8080"), .port = 8080};
+    static struct config_listener everywhere = {{.kind = ADDRESS_TCP, .text = STR_INIT(":8080"), .port = 8080}, false};
     c->name.s = STR("sallyport");
     c->environment.s = STR("prod");
     c->data.s = STR("./.sallyport");
@@ -56,6 +57,8 @@ static void defaults(struct config *c)
                                            .response_ms = 30000,
                                            .total_ms = 300000,
                                            .drain_ms = 30000};
+    c->tls.tickets_s = 43200;
+    c->tracing.sample_ppm = 10000;
     c->log_access = true;
     c->log_level = CONFIG_LOG_INFO;
 }
@@ -78,8 +81,9 @@ static bool override_address(struct reader *r, const char *option, const char *t
 static void override(struct reader *r, const struct config_overrides *o)
 {
     struct config *c = r->c;
-    struct config_address *one;
-    if (o->gateway && (one = read_alloc(r, 1, sizeof *one)) && override_address(r, "listen", o->gateway, one)) {
+    struct config_listener *one;
+    if (o->gateway && (one = read_alloc(r, 1, sizeof *one)) &&
+        override_address(r, "listen", o->gateway, &one->address)) {
         c->gateway = one;
         c->n_gateway = 1;
     }
@@ -248,9 +252,25 @@ static enum err read_file(const char *path, struct diags *d)
     return e;
 }
 
-enum err config_load(const char *path, const struct config_overrides *o, struct diags *d, struct config **out)
+/* The file out of a source. */
+static enum err sourced_file(const char *path, const struct config_source *source, struct diags *d)
 {
-    enum err e = read_file(path, d);
+    char why[SOURCE_WHY];
+    struct buf text;
+    buf_init(&text, yaml_limits_default.max_bytes + 2 * 65536);
+    enum err e = source_file(source, str_of(path), yaml_limits_default.max_bytes, &text, why);
+    if (e != ERR_OK) diag_add(d, DIAG_ERROR, "file", nowhere, 1, STR_NONE, "cannot be read: %s", why);
+    if (e == ERR_OK) d->source = arena_copy(&d->mem, buf_str(&text));
+    if (e == ERR_OK && !d->source.p) e = ERR_NO_MEMORY;
+    if (e == ERR_NO_MEMORY) d->lost = true;
+    buf_free(&text);
+    return e;
+}
+
+enum err config_load(const char *path, const struct config_source *source, const struct config_overrides *o,
+                     struct diags *d, struct config **out)
+{
+    enum err e = source && source->file ? sourced_file(path, source, d) : read_file(path, d);
     if (e != ERR_OK) return e;
     const char *slash = strrchr(path, '/');
     str dir = slash == path ? STR("/") : slash ? str_make(path, (size_t)(slash - path)) : STR(".");

@@ -40,6 +40,35 @@ static void ip6(const struct in6_addr *ip, uint32_t scope, uint16_t port, struct
     snprintf(out->text, sizeof out->text, "[%s]:%u", text, port);
 }
 
+bool lookup_is_number(str host)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in_addr in4;
+    struct in6_addr in6;
+    if (host.n == 0 || host.n >= sizeof text) return false;
+    memcpy(text, host.p, host.n);
+    text[host.n] = 0;
+    return inet_pton(AF_INET, text, &in4) == 1 || inet_pton(AF_INET6, text, &in6) == 1;
+}
+
+bool lookup_text(const struct sockaddr_storage *addr, char out[LOOKUP_TEXT])
+{
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    struct lookup_addr found;
+    if (addr->ss_family == AF_INET) {
+        memcpy(&in4, addr, sizeof in4);
+        ip4(&in4.sin_addr, ntohs(in4.sin_port), &found);
+    } else if (addr->ss_family == AF_INET6) {
+        memcpy(&in6, addr, sizeof in6);
+        ip6(&in6.sin6_addr, in6.sin6_scope_id, ntohs(in6.sin6_port), &found);
+    } else {
+        return false;
+    }
+    memcpy(out, found.text, LOOKUP_TEXT);
+    return true;
+}
+
 static void add_result(const struct addrinfo *a, uint16_t port, struct lookup_addr *out, size_t *n)
 {
     struct sockaddr_in in4;

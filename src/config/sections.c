@@ -38,8 +38,14 @@ static bool read_address(struct reader *r, const struct yaml *v, bool need_host,
     return true;
 }
 
-static uint32_t read_addresses(struct reader *r, const struct yaml *v, bool need_host, uint32_t max,
-                               struct config_address **out)
+/* An element of an array that begins with an address. */
+static struct config_address *address_at(char *all, size_t size, uint32_t i)
+{
+    return (struct config_address *)(void *)(all + i * size);
+}
+
+static uint32_t read_addresses(struct reader *r, const struct yaml *v, bool need_host, uint32_t max, size_t size,
+                               void **out)
 {
     uint32_t n, got = 0;
     if (v->type == YAML_REFUSED) return 0;
@@ -48,14 +54,15 @@ static uint32_t read_addresses(struct reader *r, const struct yaml *v, bool need
         read_complain(r, "list", v, "", n ? "must have at most %u addresses" : "must have at least one address", max);
         return 0;
     }
-    struct config_address *all = read_alloc(r, n, sizeof *all);
+    char *all = read_alloc(r, n, size);
     if (!all) return 0;
     for (; item; item = read_next(v, item)) {
-        if (!read_address(r, item, need_host, &all[got])) continue;
+        struct config_address *a = address_at(all, size, got);
+        if (!read_address(r, item, need_host, a)) continue;
         bool twice = false;
-        for (uint32_t i = 0; i < got && !twice; i++) twice = str_eq(all[i].text, all[got].text);
+        for (uint32_t i = 0; i < got && !twice; i++) twice = str_eq(address_at(all, size, i)->text, a->text);
         if (twice)
-            read_complain(r, "twice", item, "", "has '%.*s' twice", STR_ARG(all[got].text));
+            read_complain(r, "twice", item, "", "has '%.*s' twice", STR_ARG(a->text));
         else
             got++;
     }
@@ -67,7 +74,9 @@ void read_gateway(struct reader *r, const struct key_def *def, const struct yaml
 {
     (void)def;
     struct config *c = base;
-    c->n_gateway = read_addresses(r, v, false, CONFIG_MAX_LISTENERS, &c->gateway);
+    void *all = NULL;
+    c->n_gateway = read_addresses(r, v, false, CONFIG_MAX_LISTENERS, sizeof *c->gateway, &all);
+    c->gateway = all;
 }
 
 void read_admin(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
@@ -83,7 +92,9 @@ void read_admin(struct reader *r, const struct key_def *def, const struct yaml *
 void read_instances(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
 {
     struct config_service *s = base;
-    s->n_instances = read_addresses(r, v, true, (uint32_t)def->max, &s->instances);
+    void *all = NULL;
+    s->n_instances = read_addresses(r, v, true, (uint32_t)def->max, sizeof *s->instances, &all);
+    s->instances = all;
 }
 
 void read_networks(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
@@ -320,7 +331,13 @@ void end_product(struct reader *r, const struct yaml *v, void *elem)
 
 void begin_service(void *elem)
 {
-    ((struct config_service *)elem)->implicit = true;
+    struct config_service *s = elem;
+    *s = (struct config_service){.name = s->name,
+                                 .at = s->at,
+                                 .implicit = true,
+                                 .eject = {.failures = 5, .base_ms = 10000, .at_most = 50},
+                                 .pool = {.idle = 256, .open = 1024, .waiting = 256},
+                                 .retry = {.attempts = 2, .budget = 20}};
 }
 
 /* Where in the file byte `at` of a text stands, if the text stands there without escapes. */
@@ -361,5 +378,7 @@ void end_action(struct reader *r, const struct yaml *v, void *elem)
     if (a->is_public && accept)
         read_complain_key(r, "public", accept, "a public action looks at no credential",
                           "has both `public: true` and `accept`");
-    if (!a->is_public && !accept) a->accept = ACCEPT_TOKEN;
+    if (a->is_public) return;
+    if (!accept) a->accept[CALLER_USER] = ACCEPT_TOKEN;
+    for (int kind = CALLER_SERVICE; kind < CALLER_KINDS; kind++) a->accept[kind] = a->accept[CALLER_USER];
 }

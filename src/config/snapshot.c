@@ -17,10 +17,18 @@ struct snapshot *snapshot_ref(struct snapshot *s)
     return s;
 }
 
+static void wipe(str secret)
+{
+    if (secret.n) secret_wipe((void *)(uintptr_t)secret.p, secret.n);
+}
+
 static void destroy(struct snapshot *s)
 {
-    for (uint32_t i = 0; i < s->n_issuers; i++)
-        if (s->issuers[i].secret.n) secret_wipe((void *)(uintptr_t)s->issuers[i].secret.p, s->issuers[i].secret.n);
+    for (uint32_t i = 0; i < s->n_issuers; i++) wipe(s->issuers[i].secret);
+    for (uint32_t i = 0; i < s->n_services; i++) wipe(s->services[i].tls.key_pem);
+    for (uint32_t i = 0; i < s->tls.n_certificates; i++) wipe(s->tls.certificates[i].key_pem);
+    for (uint32_t i = 0; i < s->tracing.n_headers; i++) wipe(s->tracing.headers[i].value);
+    map_free(&s->certificates);
     map_free(&s->services_by_name);
     map_free(&s->actions_by_name);
     map_free(&s->products_by_name);
@@ -116,6 +124,12 @@ const struct snapshot_product *snapshot_fed_product(const struct snapshot *s, co
 const struct snapshot_service *snapshot_service(const struct snapshot *s, str name)
 {
     return map_get(&s->services_by_name, name);
+}
+
+const struct snapshot_product *snapshot_certificate_product(const struct snapshot *s,
+                                                            const unsigned char spki_sha256[32])
+{
+    return map_get(&s->certificates, str_make((const char *)spki_sha256, 32));
 }
 
 enum err snapshot_data_path(const struct snapshot *s, const char *name, char *out, size_t room)

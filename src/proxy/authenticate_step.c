@@ -232,15 +232,15 @@ enum step authenticate_step(struct exchange *x)
     if (next == STEP_NEXT) next = product_of_key(x, &by_key);
     if (next != STEP_NEXT) return next;
     if (!x->unverified_token.n) {
-        bool key_is_enough = x->action->accept & ACCEPT_APIKEY;
+        bool key_is_enough = x->action->accept[CALLER_USER] & ACCEPT_APIKEY;
         if (!by_key && key_is_enough)
-            return refuse(x, x->action->accept & ACCEPT_TOKEN ? REASON_NO_CREDENTIAL : REASON_APIKEY_MISSING, NULL);
+            return refuse(x, x->action->accept[CALLER_USER] & ACCEPT_TOKEN ? REASON_NO_CREDENTIAL : REASON_APIKEY_MISSING, NULL);
         if (!key_is_enough) return refuse(x, REASON_TOKEN_MISSING, NULL);
     } else {
         next = verify_token(x);
         if (next != STEP_NEXT) return next;
     }
     /* a token vouches for its user; it is not the key that this action asks its product for */
-    if (!by_key && !(x->action->accept & ACCEPT_TOKEN)) return refuse(x, REASON_APIKEY_MISSING, NULL);
+    if (!by_key && !(x->action->accept[CALLER_USER] & ACCEPT_TOKEN)) return refuse(x, REASON_APIKEY_MISSING, NULL);
     return choose_product(x, by_key);
 }

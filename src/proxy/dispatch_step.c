@@ -138,6 +138,8 @@ enum step dispatch_step(struct exchange *x)
         x->attempt_failed = false;
         return pause(x, REASON_UPSTREAM_CONNECT);
     }
+    /* a service whose names do not resolve yet has none */
+    if (x->config->snap->services[x->action->service].n_instances == 0) return refuse(x, REASON_UPSTREAM_NONE, NULL);
     choose(x);
     x->conn = x->fresh ? NULL : upstream_take(x->upstream);
     return x->conn ? ask(x) : connect_new(x);

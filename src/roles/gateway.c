@@ -38,7 +38,8 @@ static enum err build(struct gateway *g, const struct config *c, const struct sn
     if (e != ERR_OK)
         d->lost = true;
     else
-        e = snapshot_rebuild(&whole, like, g->generations + 1, d, out);
+        e = like ? snapshot_rebuild(&whole, like, g->generations + 1, d, out)
+                 : snapshot_build(&whole, NULL, g->generations + 1, d, out);
     if (e == ERR_OK) g->generations++;
     if (e == ERR_OK && left_out)
         log_event(LOG_LEVEL_WARN,
@@ -53,7 +54,7 @@ static enum err load(struct gateway *g, struct diags *d, struct config **config,
     const struct gateway_options *o = &g->options;
     struct config *c = NULL;
     enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
-                           : config_load(o->config_path, &o->overrides, d, &c);
+                           : config_load(o->config_path, NULL, &o->overrides, d, &c);
     if (e == ERR_OK && o->product) e = config_keep_product(c, str_of(o->product), d);
     if (e == ERR_OK) e = build(g, c, NULL, d, out);
     if (e == ERR_OK)

@@ -189,8 +189,9 @@ size_t gateway_rings(void *gateway, const struct decision_ring **out)
 static str accepted(const struct snapshot_action *a)
 {
     if (a->is_public) return STR("public");
-    if (a->accept == (ACCEPT_TOKEN | ACCEPT_APIKEY)) return STR("token, apikey");
-    return a->accept == ACCEPT_TOKEN ? STR("token") : STR("apikey");
+    uint8_t any = snapshot_action_accepts_any(a);
+    if (any == (ACCEPT_TOKEN | ACCEPT_APIKEY)) return STR("token, apikey");
+    return any == ACCEPT_TOKEN ? STR("token") : STR("apikey");
 }
 
 static bool facts(void *ctx, str action, struct arena *mem, struct control_facts *out)

@@ -92,8 +92,8 @@ static enum err load(struct process *p, struct diags *d, struct config **config,
     struct config *c = NULL;
     struct snapshot *s = NULL;
     enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
-                           : config_load(o->config_path, &o->overrides, d, &c);
-    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, p->generation + 1, d, &s);
+                           : config_load(o->config_path, NULL, &o->overrides, d, &c);
+    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, NULL, p->generation + 1, d, &s);
     if (e != ERR_OK) {
         config_free(&c);
         return e;

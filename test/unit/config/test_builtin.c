@@ -38,7 +38,7 @@ static struct snapshot *snapshot_of(const struct config *c)
     struct diags d;
     struct snapshot *s = NULL;
     diags_init(&d, STR("t"));
-    assert_err(snapshot_build(c, 7, &d, &s), ERR_OK);
+    assert_err(snapshot_build(c, NULL, 7, &d, &s), ERR_OK);
     diags_free(&d);
     return s;
 }
@@ -237,7 +237,7 @@ static void the_service_brings_its_issuer_its_routes_and_its_grants(void **state
         const struct snapshot_action *a = snapshot_action(s, str_of(routes[i].action));
         assert_non_null(a);
         assert_int_equal(action_at(s, routes[i].method, routes[i].path), a->index);
-        assert_int_equal(a->accept, routes[i].accept);
+        assert_int_equal(a->accept[CALLER_USER], routes[i].accept);
         assert_int_equal(a->is_public, routes[i].is_public);
         assert_int_equal(a->proof, routes[i].proof);
         assert_int_equal(a->service, service->index);
@@ -396,7 +396,7 @@ static void each_allocation_may_fail(void **state)
         arena_init(&mem, NULL, 0, 1 << 20);
         enum err e = parse_text(whole, &d, &c);
         if (e == ERR_OK) e = config_with_products(c, &stored, 1, &mem, &merged, NULL);
-        if (e == ERR_OK) e = snapshot_build(&merged, 1, &d, &s);
+        if (e == ERR_OK) e = snapshot_build(&merged, NULL, 1, &d, &s);
         if (alloc_fail_hit()) {
             assert_true(e == ERR_NO_MEMORY || e == ERR_MALFORMED);
             assert_null(s);

@@ -203,7 +203,7 @@ static void the_examples_are_good(void **state)
         snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
         diags_init(&d, str_of(entry->d_name));
         buf_init(&out, 1 << 20);
-        enum err e = config_load(path, NULL, &d, &c);
+        enum err e = config_load(path, NULL, NULL, &d, &c);
         if (e == ERR_OK) config_findings(c, &d);
         diags_print(&d, &out);
         if (e != ERR_OK) fail_msg("%.*s", STR_ARG(buf_str(&out)));

@@ -61,7 +61,7 @@ static void every_value_arrives(void **state)
     assert_str(c->name.s, STR("edge-1"));
     assert_str(c->environment.s, STR("dev"));
     assert_int_equal(c->n_gateway, 2);
-    assert_str(c->gateway[1].path, STR("/run/gw.sock"));
+    assert_str(c->gateway[1].address.path, STR("/run/gw.sock"));
     assert_true(c->has_admin);
     assert_str(c->admin.host, STR("::1"));
     assert_str(c->data.s, STR("/etc/gw/state"));
@@ -136,11 +136,11 @@ static void products_services_and_actions_arrive(void **state)
     assert_int_equal(c->services[0].pass, PASS_COOKIE | PASS_APIKEY);
     assert_true(c->services[0].implicit);
     assert_false(c->services[1].implicit);
-    assert_int_equal(c->actions[0].accept, ACCEPT_APIKEY);
+    assert_int_equal(c->actions[0].accept[CALLER_USER], ACCEPT_APIKEY);
     assert_int_equal(c->actions[0].timeout_ms, 5000);
     assert_int_equal(c->actions[0].body_max, 0);
     assert_true(c->actions[1].is_public);
-    assert_int_equal(c->actions[1].accept, 0);
+    assert_int_equal(c->actions[1].accept[CALLER_USER], 0);
     assert_int_equal(c->actions[1].matches.n, 2);
     assert_str(c->actions[1].strip.s, STR("/s"));
     assert_true(c->actions[1].body_max == UINT64_MAX);
@@ -155,7 +155,7 @@ static void defaults_are_those_of_the_documents(void **state)
     struct config *c = parse_good("sallyport: 1\n");
     assert_str(c->name.s, STR("sallyport"));
     assert_str(c->environment.s, STR("prod"));
-    assert_str(c->gateway[0].text, STR(":8080"));
+    assert_str(c->gateway[0].address.text, STR(":8080"));
     assert_str(c->admin.text, STR("127.0.0.1:8081"));
     assert_str(c->data.s, STR("/etc/gw/.sallyport"));
     assert_true(c->workers >= 1 && c->workers <= 64);
@@ -371,7 +371,7 @@ static void reports_read_as_they_should(void **state)
         struct buf out;
         diags_init(&d, str_of(entry->d_name));
         buf_init(&out, 1 << 20);
-        enum err e = config_load(in, NULL, &d, &c);
+        enum err e = config_load(in, NULL, NULL, &d, &c);
         assert_int_equal(e == ERR_OK, c != NULL);
         diags_print(&d, &out);
         config_free(&c);
@@ -438,11 +438,11 @@ static void files_that_cannot_be_read(void **state)
     struct diags d;
     struct config *c = NULL;
     diags_init(&d, STR("none.yaml"));
-    assert_err(config_load("/none/none.yaml", NULL, &d, &c), ERR_IO);
+    assert_err(config_load("/none/none.yaml", NULL, NULL, &d, &c), ERR_IO);
     assert_int_equal(d.errors, 1);
     diags_free(&d);
     diags_init(&d, STR("/"));
-    assert_err(config_load("/", NULL, &d, &c), ERR_IO);
+    assert_err(config_load("/", NULL, NULL, &d, &c), ERR_IO);
     diags_free(&d);
 
     char path[] = "/tmp/sallyport-test-XXXXXX";
@@ -450,12 +450,12 @@ static void files_that_cannot_be_read(void **state)
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (4 << 20) + 1), 0);
     diags_init(&d, STR("big"));
-    assert_err(config_load(path, NULL, &d, &c), ERR_LIMIT);
+    assert_err(config_load(path, NULL, NULL, &d, &c), ERR_LIMIT);
     assert_int_equal(d.errors, 1);
     diags_free(&d);
     assert_int_equal(ftruncate(fd, 64 << 20), 0);
     diags_init(&d, STR("bigger"));
-    assert_err(config_load(path, NULL, &d, &c), ERR_LIMIT);
+    assert_err(config_load(path, NULL, NULL, &d, &c), ERR_LIMIT);
     assert_int_equal(d.errors, 1);
     diags_free(&d);
     close(fd);
@@ -471,7 +471,7 @@ static void the_command_line_wins(void **state)
     diags_init(&d, STR("t"));
     assert_err(config_parse(STR(whole), STR("/etc/gw"), &o, &d, &c), ERR_OK);
     assert_int_equal(c->n_gateway, 1);
-    assert_str(c->gateway[0].text, STR("127.0.0.1:1"));
+    assert_str(c->gateway[0].address.text, STR("127.0.0.1:1"));
     assert_false(c->has_admin);
     assert_str(c->data.s, STR("here")); /* as whoever typed it sees the file system */
     assert_int_equal(c->workers, 7);
@@ -548,7 +548,7 @@ static void a_pipe_is_read_but_not_waited_for_for_ever(void **state)
             while (!atomic_load(&opened)) usleep(1000);
         }
         diags_init(&d, STR("fifo"));
-        enum err e = config_load(fifo, NULL, &d, &c);
+        enum err e = config_load(fifo, NULL, NULL, &d, &c);
         if (kind == 1) {
             assert_err(e, ERR_OK);
             assert_str(c->name.s, STR("piped"));

@@ -78,7 +78,7 @@ static void make_snapshot(void)
              dir, file, STR_ARG(parts.id), hex, dir);
     diags_init(&d, STR("test.yaml"));
     enum err e = config_parse(str_of(text), str_of(dir), NULL, &d, &c);
-    if (e == ERR_OK) e = snapshot_build(c, 1, &d, &snap);
+    if (e == ERR_OK) e = snapshot_build(c, NULL, 1, &d, &snap);
     for (uint32_t i = 0; e != ERR_OK && i < d.n; i++) fprintf(stderr, "%.*s\n", STR_ARG(d.v[i].text));
     assert_err(e, ERR_OK);
     config_free(&c);

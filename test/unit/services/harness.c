@@ -38,7 +38,7 @@ static void open_snapshot(struct harness *h, const char *more)
     snprintf(text, sizeof text, "%s%sdata: %s\n", config_text, more ? more : "", h->dir);
     diags_init(&d, STR("test.yaml"));
     enum err e = config_parse(str_of(text), str_of(h->dir), NULL, &d, &c);
-    if (e == ERR_OK) e = snapshot_build(c, 1, &d, &h->snapshot);
+    if (e == ERR_OK) e = snapshot_build(c, NULL, 1, &d, &h->snapshot);
     for (uint32_t i = 0; e != ERR_OK && i < d.n; i++) fprintf(stderr, "%.*s\n", STR_ARG(d.v[i].text));
     assert_err(e, ERR_OK);
     config_free(&c);
