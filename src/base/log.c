@@ -75,6 +75,19 @@ static void put_field(struct log_line *l, const struct log_field *f, bool text)
     put_value(l, f, text);
 }
 
+/* sd-daemon(3), as syslog counts: 3 error, 4 warning, 6 informational, 7 debug. */
+static str priority(enum log_level level)
+{
+    switch (level) {
+    case LOG_LEVEL_DEBUG: return STR("<7>");
+    case LOG_LEVEL_INFO: return STR("<6>");
+    case LOG_LEVEL_WARN: return STR("<4>");
+    case LOG_LEVEL_ERROR:
+    case LOG_LEVEL_OFF: break;
+    }
+    return STR("<3>");
+}
+
 static const struct log_field *message(const struct log_field *fields, size_t n)
 {
     static const struct log_field none = {"msg", LOG_TYPE_MSG, {.s = STR_INIT("")}};
@@ -98,6 +111,7 @@ size_t log_render(char out[LOG_LINE_MAX], enum log_level level, const char *role
         for (size_t i = strlen(log_level_name(level)); i < 6; i++) log_line_lit(&l, " ");
         put_value(&l, message(fields, n), true);
     } else {
+        if (log_has_priority()) log_line_raw(&l, priority(level));
         log_line_lit(&l, "{\"ts\":\"");
         log_line_time(&l, unix_ms);
         log_line_lit(&l, "\",\"level\":\"");

@@ -4,6 +4,7 @@
  * gate and further typed fields. A message is a constant and a value comes in through a typed constructor that
  * escapes it: there is no format string, and no constructor takes a key, a token or a `struct secret`. Should a
  * caller pass one as text all the same, log_redacted() recognises its form and the line says "[redacted]".
+ * Before the object stands a priority, when it is the journal that reads (log_has_priority).
  *
  * Threads. A thread that logs often owns a *producer* (log_attach): blocks of memory it appends whole lines to
  * without allocation, lock or waiting; the sink's thread reads behind it and writes. When nobody reads the other
@@ -38,6 +39,9 @@ enum err log_close(void);
 void log_set_level(enum log_level level); /* from any thread */
 bool log_enabled(enum log_level level);
 bool log_is_text(void);
+/* Whether the descriptor is the journal's: then a line of JSON begins with its priority, "<6>" (sd-daemon(3)), which
+ * the journal takes off again. */
+bool log_has_priority(void);
 /* The role that this thread's lines carry; a constant, NULL for the process's own. */
 void log_set_role(const char *role);
 const char *log_role(void);

@@ -90,9 +90,10 @@ static struct {
     uint64_t lost_before;       /* by sinks that are closed */
     struct log_sink *abandoned; /* stuck in a write when they were closed: their memory stays in use */
     _Atomic(const char *) role;
-    _Atomic int text; /* -1: not known, look at the descriptor */
+    _Atomic int text;    /* -1: not known, look at the descriptor */
+    _Atomic int journal; /* likewise */
     int fd;
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = 2, .role = "sallyport", .text = -1};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = 2, .role = "sallyport", .text = -1, .journal = -1};
 
 static _Thread_local struct {
     uint64_t serial;
@@ -359,6 +360,19 @@ static bool text_form(int fd, enum log_form form)
     return form == LOG_FORM_TEXT || (form == LOG_FORM_AUTO && isatty(fd));
 }
 
+/* systemd.exec(5), JOURNAL_STREAM: "device:inode" of what systemd connected to the journal. Somebody else's stderr may
+ * have been put in its place since, hence the comparison. */
+static bool journal_stream(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    uint64_t device, inode;
+    if (!stream || fstat(fd, &st) != 0) return false;
+    str rest = str_of(stream), first = str_cut(&rest, ':');
+    return str_to_u64(first, &device) == ERR_OK && str_to_u64(rest, &inode) == ERR_OK && device == st.st_dev &&
+           inode == st.st_ino;
+}
+
 /* The slot may be taken again while the sink sweeps: only the lock's holder fills one, only the sink empties one. */
 static bool add_producer(struct log_sink *s, struct log_producer *p)
 {
@@ -430,6 +444,7 @@ enum err log_open(const struct log_options *o)
         all.fd = o->fd;
         atomic_store(&all.role, s->role);
         atomic_store(&all.text, s->text);
+        atomic_store(&all.journal, !s->text && journal_stream(o->fd));
         log_set_level(o->level);
         atomic_store(&all.sink, s);
         atomic_store(&all.serial, s->serial);
@@ -533,6 +548,12 @@ bool log_is_text(void)
 {
     int text = atomic_load_explicit(&all.text, memory_order_relaxed);
     return text < 0 ? isatty(2) : text;
+}
+
+bool log_has_priority(void)
+{
+    int journal = atomic_load_explicit(&all.journal, memory_order_relaxed);
+    return UNLIKELY(journal != 0) && (journal > 0 || journal_stream(2));
 }
 
 void log_set_role(const char *role)

@@ -40,6 +40,7 @@ static inline __attribute__((always_inline)) void number_member(struct log_line 
 
 static size_t json_line(struct log_line *l, const struct outcome *o, uint64_t end_ms, const char *role)
 {
+    if (log_has_priority()) log_line_lit(l, "<6>");
     log_line_lit(l, "{\"ts\":\"");
     log_line_time(l, end_ms);
     log_line_lit(l, "\",\"level\":\"info\",\"role\":\"");

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void open_log(int fd, enum log_form form)
@@ -245,6 +246,45 @@ static void events_arrive_and_levels_filter(void **state)
         json_decref(j);
     }
     assert_int_equal(rest.n, 0);
+}
+
+/* The journal's stream gets priorities; any other one, whatever the environment says, does not. */
+static void priorities_for_the_journal(void **state)
+{
+    (void)state;
+    static const struct {
+        enum log_level level;
+        const char *begins;
+    } rows[] = {{LOG_LEVEL_DEBUG, "<7>{"},
+                {LOG_LEVEL_INFO, "<6>{"},
+                {LOG_LEVEL_WARN, "<4>{"},
+                {LOG_LEVEL_ERROR, "<3>{"}};
+    static const char *const other[] = {"", "1", "1:2", "1:2:3", ":", "x:y", "18446744073709551616:1"};
+    char stream[64], got[4096];
+    for (unsigned way = 0; way <= ARRAY_LEN(other); way++) {
+        int p[2];
+        struct stat st;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p), 0);
+        assert_int_equal(fstat(p[1], &st), 0);
+        snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+        assert_int_equal(setenv("JOURNAL_STREAM", way < ARRAY_LEN(other) ? other[way] : stream, 1), 0);
+        open_log(p[1], LOG_FORM_AUTO);
+        assert_int_equal(log_has_priority(), way == ARRAY_LEN(other));
+        log_set_level(LOG_LEVEL_DEBUG);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) log_event(rows[i].level, log_msg("line"));
+        assert_err(log_close(), ERR_OK);
+        close(p[1]);
+        str rest = str_make(got, read_all(p[0], got, sizeof got, 100));
+        close(p[0]);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            str line = str_cut(&rest, '\n');
+            bool with = way == ARRAY_LEN(other);
+            assert_true(str_starts(line, with ? str_of(rows[i].begins) : STR("{")));
+            json_decref(parse(str_from(line, with ? 3 : 0)));
+        }
+        assert_int_equal(rest.n, 0);
+    }
+    unsetenv("JOURNAL_STREAM");
 }
 
 /* A sleeping sink notices a single line at once, however long it slept. */
@@ -578,6 +618,7 @@ int main(void)
         cmocka_unit_test(text_cannot_steer_a_terminal),
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(events_arrive_and_levels_filter),
+        cmocka_unit_test(priorities_for_the_journal),
         cmocka_unit_test(sleeping_sink_is_woken),
         cmocka_unit_test(four_threads_one_descriptor),
         cmocka_unit_test(full_pipe_drops_and_counts),
