@@ -178,6 +178,23 @@ static void compile_routes(struct compile *k)
 
 /* --- products and their keys --- */
 
+/* As long as what is computed with it at least: whoever has seen one signed request may guess at leisure. */
+static str mac_key(struct compile *k, const struct config_product *from)
+{
+    str key;
+    if (from->mac_key.provider == SECRET_NONE) return STR("");
+    if (k->like) {
+        const struct snapshot_product *p = snapshot_product(k->like, from->name);
+        return p && !p->mac_fed ? keep(k, p->mac_key) : STR("");
+    }
+    if (!compile_secret(k, &from->mac_key, "the key of a product's signatures", &key)) return STR("");
+    key = str_trim(key);
+    if (key.n < SHA256_LEN)
+        diag_add(k->d, DIAG_ERROR, "secret", from->mac_key.at, 1, STR_NONE,
+                 "the key of a product's signatures is too short: %d bytes at least", SHA256_LEN);
+    return key;
+}
+
 static void compile_products(struct compile *k)
 {
     const struct config *c = k->c;
@@ -201,6 +218,7 @@ static void compile_products(struct compile *k)
                                       .limits = compile_limits(k, "product-", from->name, from->limits, from->n_limits),
                                       .n_limits = from->n_limits,
                                       .quota = from->quota,
+                                      .mac_key = mac_key(k, from),
                                       .mark = fed_mark(FED_PRODUCT, STR_NONE, from->name)};
         put(k, &k->s->products_by_name, all[i].name, &all[i]);
         for (uint32_t j = 0; j < from->n_keys; j++, at++) {

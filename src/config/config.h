@@ -122,6 +122,7 @@ struct config_product {
     enum caller_kind caller; /* what its own credentials make; CALLER_NONE is read as CALLER_USER */
     struct config_pin *certificates;
     uint32_t n_certificates;
+    struct config_secret mac_key; /* of its signatures; SECRET_NONE: the apisecret that the store has, if any */
     struct config_limit *limits;
     uint32_t n_limits;
     struct snapshot_quota quota;

@@ -25,6 +25,7 @@ static void wipe(str secret)
 static void destroy(struct snapshot *s)
 {
     for (uint32_t i = 0; i < s->n_issuers; i++) wipe(s->issuers[i].secret);
+    for (uint32_t i = 0; i < s->n_products; i++) wipe(s->products[i].mac_key);
     for (uint32_t i = 0; i < s->n_services; i++) wipe(s->services[i].tls.key_pem);
     for (uint32_t i = 0; i < s->tls.n_certificates; i++) wipe(s->tls.certificates[i].key_pem);
     for (uint32_t i = 0; i < s->tracing.n_headers; i++) wipe(s->tracing.headers[i].value);
@@ -46,6 +47,28 @@ void snapshot_unref(struct snapshot **s)
     *s = NULL;
     /* the last one must see everything that the others did before they let go */
     if (old && atomic_fetch_sub_explicit(&old->refs, 1, memory_order_acq_rel) == 1) destroy(old);
+}
+
+/* --- keys of signatures --- */
+
+bool snapshot_product_signs(const struct snapshot *s, const struct snapshot_product *p)
+{
+    for (uint32_t i = 0; i < s->n_actions; i++)
+        if (s->actions[i].accept[p->caller] & ACCEPT_SIGNATURE &&
+            grants_decide(&s->grants, &p->grantor, 1, i) == EFFECT_PERMIT)
+            return true;
+    return false;
+}
+
+enum err snapshot_put_mac_key(struct snapshot *s, uint32_t product, str key)
+{
+    struct snapshot_product *p = (struct snapshot_product *)(uintptr_t)&s->products[product]; /* ours, in our arena */
+    if (p->mac_key.n) return ERR_CONFLICT;
+    str copy = arena_copy(&s->mem, key);
+    if (!copy.p) return ERR_NO_MEMORY;
+    p->mac_key = copy;
+    p->mac_fed = true;
+    return ERR_OK;
 }
 
 /* --- who is a trusted hop --- */

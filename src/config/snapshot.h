@@ -124,6 +124,8 @@ struct snapshot_product {
     struct snapshot_quota quota;
     const unsigned char (*certificates)[32]; /* SHA-256 of the SubjectPublicKeyInfo of its client certificates */
     uint32_t n_certificates;
+    str mac_key;  /* of the signatures of its requests; empty: it cannot sign. Wiped when the snapshot goes */
+    bool mac_fed; /* it comes from the store */
 };
 
 struct snapshot_key {
@@ -229,6 +231,12 @@ MUST_USE enum err snapshot_build(const struct config *c, const struct config_sou
  * secrets of that one are taken, so nothing is looked up and nothing waits. */
 MUST_USE enum err snapshot_rebuild(const struct config *c, const struct snapshot *like, uint64_t generation,
                                    struct diags *d, struct snapshot **out);
+
+/* Whether there is an action that takes signatures of this product, and that it may ask for. */
+bool snapshot_product_signs(const struct snapshot *s, const struct snapshot_product *p);
+/* The key of a product's signatures as the store has it (copied); that of the file stays. To be called by its maker
+ * before anybody else has the snapshot. ERR_CONFLICT: the file has one. ERR_NO_MEMORY. */
+MUST_USE enum err snapshot_put_mac_key(struct snapshot *s, uint32_t product, str key);
 
 /* An address that a name was resolved to. */
 struct snapshot_address {

@@ -109,6 +109,7 @@ void source_list(const struct config *c, void (*file)(void *ctx, str path),
         list_file(&l, &c->issuers[i].keys_ca);
         list_secret(&l, &c->issuers[i].secret);
     }
+    for (uint32_t i = 0; i < c->n_products; i++) list_secret(&l, &c->products[i].mac_key);
     for (uint32_t i = 0; i < c->n_services; i++) {
         list_file(&l, &c->services[i].tls.ca);
         list_file(&l, &c->services[i].tls.cert);
