@@ -2,6 +2,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -9,6 +10,28 @@ static _Thread_local struct {
     unsigned char b[2048];
     size_t left;
 } pool;
+
+#define REKEY_AFTER 1024 /* draws from the stream, then the kernel gives a new key */
+
+static rand_stream *ids_stream;
+static _Thread_local struct {
+    unsigned char key[32];
+    unsigned char b[2048];
+    size_t left;
+    unsigned draws;
+} ids_pool;
+
+/* A forked child must not hand out what its parent will. */
+static void forget(void)
+{
+    explicit_bzero(&pool, sizeof pool);
+    explicit_bzero(&ids_pool, sizeof ids_pool);
+}
+
+__attribute__((constructor)) static void at_fork(void)
+{
+    if (pthread_atfork(NULL, NULL, forget) != 0) abort();
+}
 
 static void fill(void *out, size_t n)
 {
@@ -35,6 +58,36 @@ void rand_bytes(void *out, size_t n)
     pool.left -= n;
     memcpy(out, pool.b + pool.left, n);
     explicit_bzero(pool.b + pool.left, n); /* handed out once */
+}
+
+void rand_ids_from(rand_stream *stream)
+{
+    ids_stream = stream;
+}
+
+static void ids_draw(void)
+{
+    unsigned char key[sizeof ids_pool.key], both[sizeof ids_pool.key + sizeof ids_pool.b];
+    if (ids_pool.draws++ % REKEY_AFTER == 0) fill(ids_pool.key, sizeof ids_pool.key);
+    memcpy(key, ids_pool.key, sizeof key);
+    ids_stream(both, sizeof both, key);
+    memcpy(ids_pool.key, both, sizeof key);
+    memcpy(ids_pool.b, both + sizeof key, sizeof ids_pool.b);
+    ids_pool.left = sizeof ids_pool.b;
+    explicit_bzero(key, sizeof key);
+    explicit_bzero(both, sizeof both);
+}
+
+static void ids_bytes(void *out, size_t n)
+{
+    if (!ids_stream) {
+        rand_bytes(out, n);
+        return;
+    }
+    if (UNLIKELY(ids_pool.left < n)) ids_draw();
+    ids_pool.left -= n;
+    memcpy(out, ids_pool.b + ids_pool.left, n);
+    explicit_bzero(ids_pool.b + ids_pool.left, n);
 }
 
 uint64_t rand_u64(void)
@@ -104,7 +157,7 @@ void rand_hex(char *out, size_t n)
 void rand_ids(struct rand_ids *out, uint64_t unix_ms)
 {
     unsigned char r[16 + 8 + 10];
-    rand_bytes(r, sizeof r);
+    ids_bytes(r, sizeof r);
     hex(out->trace, r, 16);
     hex(out->span, r + 16, 8);
     ulid_write(out->ulid, unix_ms, r + 24);

@@ -21,4 +21,11 @@ struct rand_ids {
 };
 void rand_ids(struct rand_ids *out, uint64_t unix_ms);
 
+/* A stream cipher: n bytes that nobody can tell from random ones without the key. */
+typedef void rand_stream(unsigned char *out, size_t n, const unsigned char key[32]);
+/* From now on rand_ids draws from this stream, keyed by the kernel and rekeyed by itself with every draw, so that what
+ * was handed out cannot be computed from what is kept. The kernel's own bytes cost a hundredth of a request. Once,
+ * before any other thread starts; nothing else here is changed by it. */
+void rand_ids_from(rand_stream *stream);
+
 #endif

@@ -1,5 +1,7 @@
 #include "crypto/secret.h"
 
+#include "base/rand.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,6 +33,19 @@ static void fill(unsigned char *p, size_t n)
         p += part;
         n -= part;
     }
+}
+
+static void chacha20(unsigned char *out, size_t n, const unsigned char key[crypto_stream_chacha20_KEYBYTES])
+{
+    static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES]; /* a key is used once */
+    if (crypto_stream_chacha20(out, n, nonce, key) != 0) abort();
+}
+
+enum err secret_ids_stream(void)
+{
+    if (sodium_init() < 0) return ERR_NO_MEMORY;
+    rand_ids_from(chacha20);
+    return ERR_OK;
 }
 
 enum err secret_new_random(size_t n, struct secret *out)

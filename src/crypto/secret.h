@@ -37,6 +37,10 @@ bool secret_equal(const void *a, const void *b, size_t n);
 /* The same for slices; their lengths are no secret. */
 bool secret_equal_str(str a, str b);
 
+/* Makes rand_ids (base/rand.h) draw from ChaCha20. Before any other thread starts; to be called again is fine.
+ * ERR_NO_MEMORY: the library cannot be set up; ids go on coming from the kernel. */
+MUST_USE enum err secret_ids_stream(void);
+
 /* n characters of [0-9A-Za-z] from the kernel's random source, all equally likely; not terminated. */
 void secret_base62(char *out, size_t n);
 

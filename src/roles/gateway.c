@@ -4,6 +4,7 @@
 #include "base/pages.h"
 #include "config/product.h"
 #include "config/stored.h"
+#include "crypto/secret.h"
 #include "roles/process.h"
 #include "serve/notify.h"
 #include "store/remote.h"
@@ -472,6 +473,7 @@ static enum err follow_store(struct gateway *g)
 static enum err start(struct gateway *g)
 {
     process_raise_limits();
+    if (secret_ids_stream() != ERR_OK) return ERR_NO_MEMORY;
     g->loop = loop_new(g);
     g->pool = offload_new(2, 64);
     if (!g->loop || !g->pool) return ERR_NO_MEMORY;

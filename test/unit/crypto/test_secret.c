@@ -1,9 +1,13 @@
 #include "unit.h"
 
+#include "base/rand.h"
 #include "crypto/digest.h"
 #include "crypto/secret.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void digests_agree_with_openssl(void **state)
 {
@@ -117,6 +121,48 @@ static void random_digits_are_even(void **state)
     secret_free(&b);
 }
 
+static int ids_by_time_and_text(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct rand_ids));
+}
+
+/* Every draw of the stream has a key of its own, and a forked child starts anew: nothing is handed out twice. */
+static void ids_of_the_stream_are_never_the_same(void **state)
+{
+    (void)state;
+    enum { N = 20000, HALF = N / 2 };
+    static struct rand_ids got[N];
+    int pipe_fds[2];
+    assert_err(secret_ids_stream(), ERR_OK);
+    rand_ids(&got[0], 1); /* the pool is begun: without a fresh start the child would hand out its rest */
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (size_t i = 0; i < HALF; i++) {
+            struct rand_ids ids;
+            rand_ids(&ids, 1);
+            for (size_t put = 0; put < sizeof ids;) {
+                ssize_t n = write(pipe_fds[1], (char *)&ids + put, sizeof ids - put);
+                if (n <= 0) _exit(1);
+                put += (size_t)n;
+            }
+        }
+        _exit(0);
+    }
+    close(pipe_fds[1]);
+    for (size_t i = 1; i < HALF; i++) rand_ids(&got[i], 1);
+    for (size_t at = 0; at < HALF * sizeof *got;) {
+        ssize_t n = read(pipe_fds[0], (char *)&got[HALF] + at, HALF * sizeof *got - at);
+        assert_true(n > 0);
+        at += (size_t)n;
+    }
+    close(pipe_fds[0]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    qsort(got, N, sizeof *got, ids_by_time_and_text);
+    for (size_t i = 1; i < N; i++) assert_memory_not_equal(&got[i - 1], &got[i], sizeof *got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +172,7 @@ int main(void)
         cmocka_unit_test(secrets_are_compared_whole),
         cmocka_unit_test(secrets_go_away),
         cmocka_unit_test(random_digits_are_even),
+        cmocka_unit_test(ids_of_the_stream_are_never_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
