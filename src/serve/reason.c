@@ -427,6 +427,30 @@ static const struct reason_info table[REASON_COUNT] = {
          .explain = "The connection has a client certificate of a known authority, but its public key is no product's.",
          .remedy = "Add the SHA-256 of its SubjectPublicKeyInfo to the product's `certificates`."},
 
+    /* --- no room at the service --- */
+    [REASON_POOL_EXHAUSTED] =
+        {.code = "pool_exhausted",
+         .status = 503,
+         .title = "Service unavailable",
+         .explain =
+             "Every connection to the service that may be open is in use, and none came free within the time for "
+             "connecting, or too many requests wait for one already.",
+         .remedy = "`sallyport upstreams` shows whether one instance is slow. If they can bear more, raise the "
+                   "service's `pool`."},
+    [REASON_BREAKER_OPEN] =
+        {.code = "breaker_open",
+         .status = 503,
+         .title = "Service unavailable",
+         .explain = "Too many requests of this kind of caller failed at the service: for a while none is sent.",
+         .remedy = "It closes by itself once trials are answered again; `sallyport upstreams` shows it. The bounds are "
+                   "the service's `breaker`."},
+    [REASON_CONCURRENCY_LIMIT] =
+        {.code = "concurrency_limit",
+         .status = 503,
+         .title = "Service unavailable",
+         .explain = "As many requests of this kind of caller are under way at the service as may be.",
+         .remedy = "Let the client have fewer at a time, or raise `breaker.concurrent` of the service."},
+
     /* --- admin listener, control socket --- */
     [REASON_HOST_REFUSED] = {.code = "host_refused",
                              .status = 421,

@@ -76,6 +76,10 @@ enum reason {
     REASON_SIGNATURE_WRONG,
     REASON_CERTIFICATE_MISSING,
     REASON_CERTIFICATE_UNKNOWN,
+    /* permitted, but its service has no room for it now */
+    REASON_POOL_EXHAUSTED,    /* no connection free in time, or too many wait for one already */
+    REASON_BREAKER_OPEN,      /* of that kind of caller */
+    REASON_CONCURRENCY_LIMIT, /* too many of that kind of caller under way */
     /* admin listener and control socket */
     REASON_HOST_REFUSED,
     REASON_ORIGIN_REFUSED,
