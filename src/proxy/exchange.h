@@ -1,7 +1,7 @@
 /* One request's life: an array of steps, run in order, resumable and cancellable.
  *
- *   exchange_start ──► route ► authenticate ► authorize ► limit ► stamp ► dispatch ► relay ──► exchange_end
- *                        │ STEP_REFUSE at any: exchange_refuse (an RFC 9457 problem) ──────────────┘
+ *   exchange_start ──► route ► authenticate ► authorize ► limit ► body ► stamp ► dispatch ► relay ──► exchange_end
+ *                        │ STEP_REFUSE at any: exchange_refuse (an RFC 9457 problem) ─────────────────────┘
  *
  * STEP_WAIT: somebody will call exchange_resume, which runs the same step again; until then the exchange may be
  * cancelled (the client is gone, a deadline passed). Logging is always last. */
@@ -9,6 +9,8 @@
 #define SALLYPORT_PROXY_EXCHANGE_H
 
 #include "http/stream.h"
+#include "proxy/callers.h"
+#include "proxy/held_body.h"
 #include "proxy/worker.h"
 #include "serve/reason.h"
 
@@ -52,11 +54,17 @@ struct exchange {
     str unverified_token;
     struct exchange *next_waiting, **waiting_link; /* in issuer_keys.first */
     bool waited_for_keys;
+    bool asked_for_body;     /* 100 (Continue) was said for a signed body */
+    uint8_t credential;      /* the ACCEPT_* that counts; 0: none */
+    enum caller_kind caller; /* whom it makes */
+    str signed_digest;       /* Content-Digest that the body must have before it is forwarded; empty: it is not signed */
+    struct held_body held;
     /* who we are in the logs and traces of others */
     char id[ULID_LEN];
     char trace_id[32];
     char traceparent[55];
     bool trace_goes_on; /* the caller's trace, not one of our own: tracestate may pass, too */
+    bool sampled;       /* its spans are exported */
     str correlation;
     str remote; /* the client's address; empty until it was asked for */
     /* dispatch */
@@ -64,7 +72,7 @@ struct exchange {
     struct h1_client *conn; /* connected, not yet asked */
     struct h1_client *connecting;
     struct timer timer;
-    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
+    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_BODY, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
     uint64_t stage_until_ms, connect_until_ms;
     uint32_t attempts;
     bool fresh;           /* no pooled connection any more: one failed stale */
@@ -79,6 +87,10 @@ struct exchange {
     struct field request_fields[EXCHANGE_FIELDS + EXCHANGE_STAMPS];
     struct field response_fields[EXCHANGE_FIELDS + EXCHANGE_STAMPS];
     struct field trailers_up[EXCHANGE_TRAILERS], trailers_down[EXCHANGE_TRAILERS];
+    struct { /* written when `sampled` is set, read only then */
+        uint64_t dispatched_ns;
+        char span[16], parent[16]; /* parent: NUL when the trace begins here */
+    } trace;
 };
 
 extern const struct server_handler exchange_handler;
@@ -99,17 +111,27 @@ void exchange_stage(struct exchange *x, int stage, uint64_t until_ms);
 enum step refuse(struct exchange *x, enum reason reason, const char *fault);
 
 /* the street */
-step_fn route_step, authenticate_step, authorize_step, limit_step, stamp_step, dispatch_step, relay_step;
+step_fn route_step, authenticate_step, authorize_step, limit_step, body_step, stamp_step, dispatch_step, relay_step;
 
 /* The client's address as text, kept in the exchange; .p NULL: memory. */
 str exchange_remote(struct exchange *x);
+/* stamp: whether the peer is a hop whose word about others counts */
+bool exchange_hop_trusted(const struct exchange *x);
+/* Whether what the hop in front of us says of the client and of itself is believed. */
+bool exchange_hop_trusted(const struct exchange *x);
+/* "https" or "http", as we were asked. */
+str exchange_scheme(const struct exchange *x);
+/* Whether what was fed by the store is known to be all there is, now. */
+bool exchange_fed_fresh(struct exchange *x);
 /* trace.c: the decision id, the trace, and until somebody trusted says otherwise the correlation id */
 void exchange_ids(struct exchange *x);
+/* trace.c: the spans of a sampled request, to the control thread. `now_ns`: monotonic. */
+void exchange_span(struct exchange *x, uint64_t now_ns);
 /* authenticate: waiting for keys */
 void authenticate_wake(struct issuer_keys *k);
 void authenticate_cancel(struct exchange *x);
 /* dispatch: the attempt did not bring an answer; tries again where that is safe */
-#define STEP_OF_DISPATCH 5
+#define STEP_OF_DISPATCH 6
 void dispatch_failed(struct exchange *x, enum client_failure why);
 /* dispatch: the attempt to connect took all the time there is for it */
 void dispatch_connect_late(struct exchange *x);

@@ -42,6 +42,7 @@ void exchange_record(struct exchange *x)
         o.subject = who->user_id;
         o.roles = who->roles;
     }
+    if (UNLIKELY(x->sampled)) exchange_span(x, now_ns);
     counters_request(w->counters, &o, x->decided_ns ? x->decided_ns - x->deciding_ns : 0);
     decision_ring_put(w->ring, &o);
     if (snap->log_access) access_log_write(w->log, &o, x->started_ms + took_us / 1000);

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "proxy/exchange.h"
 
-static bool hop_trusted(const struct exchange *x)
+bool exchange_hop_trusted(const struct exchange *x)
 {
     const struct snapshot *snap = x->config->snap;
     struct sockaddr_storage ss;
@@ -91,7 +91,7 @@ enum step stamp_step(struct exchange *x)
 {
     struct fields *f = &x->down.request.fields;
     uint8_t pass = x->action->pass;
-    bool trusted = hop_trusted(x);
+    bool trusted = exchange_hop_trusted(x);
     const struct field *correlation = fields_get(f, FIELD_X_CORRELATION_ID);
     if (trusted && correlation && correlation->value.n && correlation->value.n <= 128)
         x->correlation = correlation->value;
@@ -104,6 +104,7 @@ enum step stamp_step(struct exchange *x)
     f->cap += EXCHANGE_STAMPS;
     enum step next = put_forwarding(x, f, trusted);
     if (next != STEP_NEXT) return next;
+    if (x->sampled) x->trace.dispatched_ns = clock_mono_ns();
     put(f, FIELD_TRACEPARENT, str_make(x->traceparent, sizeof x->traceparent));
     return put_identity(x, f);
 }

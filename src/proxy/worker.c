@@ -120,6 +120,8 @@ static struct worker_snapshot *snapshot_make(struct worker *w, struct worker_del
     s->snap = snap;
     s->refs = 1;
     s->serial = ++w->serials;
+    s->tracing = snap->tracing.url.n > 0;
+    s->sample_from = trace_sample_from(snap->tracing.sample_ppm);
     for (uint32_t i = 0; i < d->n && i < snap->n_issuers; i++) s->keysets[i] = d->keysets[i];
     free(d);
     bool whole = true;
@@ -459,7 +461,8 @@ enum err worker_new(unsigned index, const struct snapshot *snap, const struct fe
     w->verify_first = malloc(VERIFY_FIRST);
     if (!w->loop || !w->verify_first ||
         http_io_init(&w->io, w->loop, &limits, snap->limits.buffer, 2 * (size_t)conns) ||
-        verify_ctx_new(&w->verifier.ctx) || counters_new(&w->counters) || decision_ring_new(&w->ring)) {
+        verify_ctx_new(&w->verifier.ctx) || counters_new(&w->counters) || decision_ring_new(&w->ring) ||
+        span_ring_new(&w->spans)) {
         worker_free(&w);
         return ERR_NO_MEMORY;
     }
@@ -522,6 +525,7 @@ void worker_free(struct worker **out)
     if (w->verifier.ctx) verify_ctx_free(&w->verifier.ctx);
     counters_free(&w->counters);
     decision_ring_free(&w->ring);
+    span_ring_free(&w->spans);
     loop_free(&w->loop);
     free(w);
     *out = NULL;

@@ -18,6 +18,7 @@
 #include "proxy/upstream.h"
 #include "serve/counters.h"
 #include "serve/decision.h"
+#include "serve/span.h"
 
 #include <pthread.h>
 
@@ -42,6 +43,8 @@ struct worker_snapshot {
     uint32_t *turn;              /* by service: round robin */
     str via[2];                  /* "1.0 name", "1.1 name" */
     str hop[2];                  /* Via and CDN-Loop of a request that has neither, as field lines */
+    bool tracing;                /* spans are exported */
+    uint64_t sample_from;        /* eight digits of a trace id from which on it is sampled; see trace_sample_from() */
 };
 
 /* What others may read at any time. */
@@ -86,6 +89,7 @@ struct worker {
     void *verify_first;
     struct counters *counters;
     struct decision_ring *ring;
+    struct span_ring *spans;
     struct log_producer *log;
     struct worker_numbers numbers;
     struct worker_listener *listeners;
@@ -125,6 +129,9 @@ void worker_join(struct worker *w);
 void worker_free(struct worker **w);
 
 /* --- for the steps --- */
+/* trace.c: hexadecimal digits, read as one big-endian number, from which on so many millionths of all are. UINT64_MAX,
+ * which no digits reach, for none. */
+uint64_t trace_sample_from(uint32_t ppm);
 struct worker_snapshot *worker_snapshot_ref(struct worker *w);
 void worker_snapshot_unref(struct worker *w, struct worker_snapshot **s);
 /* Closes an idle upstream connection, so that another can be opened behind this turn. False: there is none. */
