@@ -30,7 +30,7 @@ struct word {
 
 struct words;
 
-/* slots: a power of two, 32 at least; 16 bytes each. ERR_NO_MEMORY. */
+/* slots: a power of two, 32 at least (else ERR_LIMIT); 16 bytes each. ERR_NO_MEMORY. */
 MUST_USE enum err words_new(uint32_t slots, uint64_t grace_ns, struct words **out);
 /* No thread may use it any more. NULL is fine. */
 void words_free(struct words **w);
