@@ -96,6 +96,7 @@ static void conn_close(struct h1_client *c)
     pending_free(&c->out);
     buffer_give(c);
     loop_defer(c->env->io->loop, &c->task);
+    if (c->pool && c->env->on_closed) c->env->on_closed(c->pool);
 }
 
 void h1_client_abandon(struct h1_client *c)
@@ -274,6 +275,7 @@ enum err h1_client_open(struct client_env *env, const struct net_addr *to, void 
     env->n_open++;
     env->n_opened++;
     if (watch_add(env->io->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP) != ERR_OK) {
+        c->pool = NULL; /* nobody has had it */
         conn_close(c);
         return ERR_IO;
     }

@@ -16,6 +16,7 @@ struct client_env {
     struct slab conns;
     void (*on_idle)(struct h1_client *c, void *pool);        /* released and fit for reuse: the pool owns it now */
     void (*on_idle_closed)(struct h1_client *c, void *pool); /* forget it; it frees itself */
+    void (*on_closed)(void *pool); /* one that h1_client_open gave is no more, whatever it was doing; may be NULL */
     uint64_t n_open, n_opened;
 };
 
