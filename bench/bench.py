@@ -16,6 +16,7 @@ import time
 
 import authentication as auth
 import measure as m
+import results
 from measure import Connection, Peer, Upstream
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -368,56 +369,40 @@ def store_lines(pairs, milliseconds):
         yield (f'| {name} | {r["ours"]:,} / {r["bare"]:,} | {r["ratio"]:.3f} ({r["low"]:.3f}–{r["high"]:.3f}) | ≥ 0.8 | {said} |')
 
 
-LOGINS = '## Logins, sessions, revocations'
-
-
-def login_section(quick, out):
-    """Measures that section alone and puts it in its place in the results."""
-    lines = list(login_lines(quick))
-    said = [f'`./do bench authentication{" quick" if quick else ""}`, '
-            f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC; {", ".join(versions())}.', '', *lines, '']
-    print('\n'.join(said))
-    if not out:
-        return
-    with open(out, encoding='utf-8') as f:
-        text = f.read()
-    head, found, rest = text.partition(LOGINS + '\n')
-    _, more, rest = rest.partition('\n## ') if found else ('', '', '')
-    with open(out, 'w', encoding='utf-8') as f:
-        f.write(head.rstrip('\n') + '\n\n' + '\n'.join([LOGINS, '', *said]) + (more + rest if found and more else ''))
-
-
 def fed_row(requests):
     return instructions(requests, False, worker=True), instructions(requests, False, worker=True, FED='1')
 
 
-def table(quick, out):
-    count, seconds, requests, starts = (3, 2, 1000, 3) if quick else (9, 3, 5000, 11)
-    began = time.monotonic()
-    checks = [attempt('check', check, 'sallyport', alg) for alg in ('hs', 'rs', 'es')]
-    lines = ['# Results', '']
-    for r in checks:
+def request_lines(quick):
+    for r in [attempt('check', check, 'sallyport', alg) for alg in ('hs', 'rs', 'es')]:
         if not r or not r['ok']:
-            lines += [f'**Not correct, so its speed means nothing:** {json.dumps(r)}', '']
-    ratios, others = list(ratio_lines(count, seconds)), list(other_lines(requests, starts))
-    indicative = list(indicative_lines(seconds))
-    command = './do bench' + (' quick' if quick else '')
-    lines += [f'`{command}`, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, '
-              f'{round((time.monotonic() - began) / 60)} minutes; {count} alternating pairs of {seconds} s, '
-              f'64 connections, one worker. Method: README.md here.' +
-              (' **A quick run: indicative only.**' if quick else ''), '', ', '.join(versions()) + '.', '']
-    lines += ratios + [''] + others + [''] + indicative + ['']
-    missed = [line for line in ratios + others if re.search(r'\| (missed|undecided|\*\*not)[^|]*\|$', line)]
-    lines += ['## What is missed', ''] + (['- ' + line.split('|')[1].strip() + ': ' + line.split('|')[-2].strip()
-                                           for line in missed] or ['Nothing.']) + ['']
-    lines += ['## Policy decisions, one core', '', *policy_lines(), '']
-    lines += ['## Durable writes', '', *store_lines(count, 400 if quick else 1000), '']
-    lines += ['Flat memory under twenty minutes of load is measured by `./do soak load`.', '']
-    lines += [LOGINS, '', *login_lines(quick), '']
-    text = '\n'.join(lines)
-    with open(out, 'w', encoding='utf-8') as f:
-        f.write(text)
-    print(text)
+            yield from [f'**Not correct, so its speed means nothing:** {json.dumps(r)}', '']
+    count, seconds, requests, starts = (3, 2, 1000, 3) if quick else (9, 3, 5000, 11)
+    yield from [f'{count} alternating pairs of {seconds} s, 64 connections, one worker.', '']
+    for lines in (ratio_lines(count, seconds), other_lines(requests, starts), indicative_lines(seconds)):
+        yield from [*lines, '']
+    yield 'Flat memory under twenty minutes of load is measured by `./do soak load`.'
+
+
+SECTIONS = {
+    'requests': ('Requests', request_lines),
+    'policies': ('Policy decisions, one core', lambda quick: policy_lines()),
+    'store': ('Durable writes', lambda quick: store_lines(3 if quick else 9, 400 if quick else 1000)),
+    'authentication': ('Logins, sessions, revocations', login_lines),
+}
+
+
+def section(name, quick):
+    """Measures one section and puts it in its place in the results; a quick one is shown, and kept apart."""
+    title, function = SECTIONS[name]
+    began = time.monotonic()
+    lines = list(function(quick))
+    said = (f'`./do bench {name}{" quick" if quick else ""}`, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, '
+            f'{max(1, round((time.monotonic() - began) / 60))} min; {", ".join(versions())}.' +
+            (' **A quick run: indicative only.**' if quick else ''))
+    text = '\n'.join([said, '', *lines])
+    print(f'## {title}\n\n{text}\n', flush=True)
+    results.put(os.path.join(m.RUN, '..', 'RESULTS.md') if quick else os.path.join(HERE, 'RESULTS.md'), title, text)
 
 
 def main():
@@ -432,8 +417,10 @@ def main():
     verb, rest = words[0], words[1:]
     try:
         if verb in ('table', 'quick'):
-            quick = verb == 'quick'
-            table(quick, os.path.join(m.RUN, '..', 'RESULTS.md') if quick else os.path.join(HERE, 'RESULTS.md'))
+            for name in SECTIONS:
+                section(name, verb == 'quick')
+        elif verb in SECTIONS:
+            section(verb, rest[:1] == ['quick'])
         elif verb == 'ab':
             emit(m.pairs(rest[0], rest[1], rest[2], a.pairs, a.secs, a.conns, *rest[3:4], show=emit))
         elif verb == 'run':
@@ -453,11 +440,6 @@ def main():
                 emit({'what': what, 'before': one, 'after': many})
         elif verb == 'feed':
             emit(dict(zip(('without', 'with'), fed_row(a.reps if a.reps > 1 else 5000))))
-        elif verb == 'authentication':
-            quick = rest[:1] == ['quick']
-            login_section(quick, None if quick else os.path.join(HERE, 'RESULTS.md'))
-        elif verb == 'store':
-            print('\n'.join(store_lines(a.pairs, 1000)))
         elif verb == 'logins':
             emit(auth.logins(a.pairs, 50))
         elif verb == 'refreshes':
