@@ -19,6 +19,7 @@
 #define NEXT_PORTS     100
 #define LAME_DUCK_MS   250 /* readiness is down, but connections are still taken */
 #define SETTLE_TICK_MS 2
+#define LAST_TRACES_MS 1000
 #define STORED_MEM     (64u << 20) /* products of the store, while a snapshot is built */
 
 /* --- configuration in force --- */
@@ -88,6 +89,7 @@ static enum err feed_snapshot(struct gateway *g)
 {
     enum err e = ERR_OK;
     g->feed.number++;
+    gateway_tracing_follow(g->tracing, g->snap);
     for (uint32_t w = 0; w < g->n_workers; w++) {
         struct worker_delivery *d = delivery(g);
         struct feed_record r = {.epoch = g->feed.epoch,
@@ -357,11 +359,22 @@ static void on_drained(void *ctx, unsigned index)
     __atomic_add_fetch(&g->n_drained, 1, __ATOMIC_RELEASE);
 }
 
+/* The last spans get a moment to leave. */
+static bool traces_gone(struct gateway *g)
+{
+    uint64_t now = loop_now_ms(g->loop);
+    if (!g->traces_until_ms) {
+        gateway_tracing_flush(g->tracing);
+        g->traces_until_ms = now + LAST_TRACES_MS;
+    }
+    return gateway_tracing_idle(g->tracing) || now >= g->traces_until_ms;
+}
+
 static void on_drain_time(struct timer *t)
 {
     struct gateway *g = CONTAINER_OF(t, struct gateway, drain_timer);
     if (g->draining && !g->started) { /* the lame duck's time is over */
-        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers) {
+        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers && traces_gone(g)) {
             loop_stop(g->loop);
             return;
         }
@@ -441,6 +454,7 @@ static enum err start_workers(struct gateway *g)
         w->keys_wanted_ctx = g;
         w->on_drained = on_drained;
         if (g->fed_by) w->on_applied = gateway_feed_applied;
+        gateway_tracing_ring(g->tracing, w->spans);
     }
     for (uint32_t i = 0; i < snap->n_listeners; i++) {
         enum err e = listen_for_workers(g, &snap->listeners[i]);
@@ -479,6 +493,7 @@ static enum err start(struct gateway *g)
     if (!g->loop || !g->pool) return ERR_NO_MEMORY;
     g->fetch = (struct fetch_env){g->loop, g->pool};
     enum err e = process_take_signals(g->loop, &g->signals, on_signal);
+    if (e == ERR_OK) e = gateway_tracing_new(&g->fetch, &g->tracing);
     if (e == ERR_OK) e = load_first(g);
     if (e == ERR_OK) e = process_data_folder(g->snap->data);
     if (e != ERR_OK) return e;
@@ -500,6 +515,7 @@ static void stop(struct gateway *g)
         if (g->workers[w]->started && worker_drain(g->workers[w], 0) == ERR_OK) worker_join(g->workers[w]);
     }
     if (g->options.on_stop && g->loop) g->options.on_stop(g->options.ctx);
+    gateway_tracing_free(&g->tracing);
     gateway_keys_free(&g->keys, g->n_keys);
     control_server_free(&g->control);
     gateway_feed_free(&g->fed_by);

@@ -139,6 +139,7 @@ static void metrics(void *ctx, struct buf *out)
     render_workers(g, out);
     render_issuers(g, out);
     if (g->fed_by) render_feed(g, out);
+    if (g->tracing) gateway_tracing_metrics(g->tracing, out);
     if (g->options.metrics) g->options.metrics(g->options.ctx, out);
     struct metric_label version = {"version", STR(SALLYPORT_VERSION)};
     metrics_family(out, "sallyport_build_info", METRIC_GAUGE, "The version that runs.");

@@ -13,6 +13,7 @@
 #include "proxy/worker.h"
 #include "roles/gateway.h"
 #include "roles/gateway_feed.h"
+#include "roles/gateway_tracing.h"
 #include "serve/control_listener.h"
 
 #define LISTENERS_MAX 16
@@ -36,7 +37,9 @@ struct gateway {
     struct config *config; /* what snap was built from, without the products of the store */
     struct fed *fed;       /* what the store feeds; NULL: nothing */
     struct gateway_feed *fed_by;
-    bool feed_gap; /* a record did not reach a worker: everything anew */
+    struct gateway_tracing *tracing;
+    uint64_t traces_until_ms; /* while draining: when the last spans must have left */
+    bool feed_gap;            /* a record did not reach a worker: everything anew */
     struct snapshot *snap;
     struct gateway_keys *keys; /* by issuer of snap */
     uint32_t n_keys;
