@@ -372,6 +372,14 @@ static void memory_may_be_out_at_any_moment(void **state)
 /* --- somebody is quicker --- */
 static int quicker;
 
+static bool was_quicker;
+
+static void on_quicker(struct store_job *job)
+{
+    store_job_clear(job);
+    was_quicker = true;
+}
+
 static void change_it_first(struct store_job *job)
 {
     static struct store_op op;
@@ -386,9 +394,10 @@ static void change_it_first(struct store_job *job)
     struct loop *l = loop_new(NULL);
     under_way = true;
     assert_err(store_local_new(w.keeper, l, KEEPER_ALL, &s), ERR_OK);
-    mine.done = store_job_clear;
+    mine.done = on_quicker;
+    was_quicker = false;
     store_submit(s, &mine);
-    for (int i = 0; i < 100 && mine.at.number == 0; i++) loop_turn(l, 10);
+    for (int i = 0; i < 1000 && !was_quicker; i++) loop_turn(l, 10);
     store_free(&s);
     loop_free(&l);
     under_way = false;
