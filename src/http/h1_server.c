@@ -203,6 +203,7 @@ static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_he
     s->handler = c->env->handler;
     s->conn = c;
     s->peer = &c->peer;
+    s->tls = NULL;
     s->listener = c->listener;
     s->head_size = head->size;
     s->bytes_in = head->size;

@@ -13,6 +13,7 @@
 
 struct server_stream;
 struct client_stream;
+struct tls_peer;
 
 /* --- server side --- */
 
@@ -52,6 +53,7 @@ struct server_stream {
     const struct server_handler *handler;
     void *conn;                   /* private to the connection */
     const struct net_peer *peer;  /* who connected */
+    const struct tls_peer *tls;   /* and how: NULL is clear text (net/tls_stream.h) */
     void *listener;               /* the owner's tag of the listener it came by */
     struct request request;       /* slices live until done; fields.v is the maker's room */
     struct fields trailers;       /* of the request, there once peek said *end; v is the maker's room or NULL */

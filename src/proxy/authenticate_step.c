@@ -1,19 +1,25 @@
-/* Who is calling? The product by its apikey or by the token, the user by the token. What is presented must hold,
- * also where less would have been enough. A token whose key is not known yet may wait for a refresh, once. */
+/* Who is calling? The product by its apikey, its signature or its client certificate, or by the token; the user by the
+ * token. What is presented must hold, also where less would have been enough, and all of it must speak of one product.
+ * Which of it counts, and what kind of caller that makes, callers.h decides. A token whose key is not known yet may
+ * wait for a refresh, once. */
 #include "base/clock.h"
 #include "identity/apikey.h"
-#include "proxy/exchange.h"
+#include "proxy/signature.h"
 
 #define KEYS_WAIT_MS 10000 /* longer than any fetch may take: should the answer be lost, nobody waits for ever */
 
 /* --- what the store has fed us --- */
 
-/* Whether what was fed is known to be all there is, now. */
 static bool fed_fresh(struct worker *w)
 {
     uint64_t now = clock_mono_ns();
     if (now >= w->fed_until_ns) w->fed_until_ns = fed_until_ns(w->fed);
     return now < w->fed_until_ns;
+}
+
+bool exchange_fed_fresh(struct exchange *x)
+{
+    return fed_fresh(x->worker);
 }
 
 /* Which of its marks is revoked, or NULL. One token or session is named for good; of users, products and all it counts
@@ -200,19 +206,19 @@ static bool product_revoked(const struct exchange *x)
 }
 
 /* Both say something about the product: they must agree. */
-static enum step choose_product(struct exchange *x, const struct snapshot_product *by_key)
+static enum step choose_product(struct exchange *x, const struct snapshot_product *own)
 {
     const struct snapshot *snap = x->config->snap;
     if (!x->token) {
-        x->product = by_key;
+        x->product = own;
         return STEP_NEXT;
     }
     const struct caller *who = &x->token->caller;
-    if (by_key) {
-        bool vouched = name_set_has(&snap->issuers[who->issuer].issuer->products, by_key->name);
-        if (!vouched || (who->product.n && !str_eq(who->product, by_key->name)))
+    if (own) {
+        bool vouched = name_set_has(&snap->issuers[who->issuer].issuer->products, own->name);
+        if (!vouched || (who->product.n && !str_eq(who->product, own->name)))
             return refuse(x, REASON_PRODUCT_MISMATCH, NULL);
-        x->product = by_key;
+        x->product = own;
         return UNLIKELY(product_revoked(x)) ? refuse(x, REASON_TOKEN_REVOKED, "product") : STEP_NEXT;
     }
     x->product = who->known_product;
@@ -224,23 +230,77 @@ static enum step choose_product(struct exchange *x, const struct snapshot_produc
     return STEP_NEXT;
 }
 
+/* --- what else a product may prove itself by --- */
+
+/* One more credential of a product: of the same as those before. */
+static enum step also(struct exchange *x, const struct snapshot_product *p, uint8_t credential,
+                      const struct snapshot_product **own, uint8_t *verified)
+{
+    if (*own && *own != p) return refuse(x, REASON_PRODUCT_MISMATCH, callers_credential_name(credential));
+    *own = p;
+    *verified |= credential;
+    return STEP_NEXT;
+}
+
+/* Signature and client certificate. A certificate that is no product's says nothing, so it is in nobody's way; alone,
+ * where one is wanted, it is told. */
+static enum step other_proofs(struct exchange *x, const struct snapshot_product **own, uint8_t *verified)
+{
+    const struct snapshot_product *p = NULL;
+    uint8_t any = snapshot_action_accepts_any(x->action);
+    enum step next = STEP_NEXT;
+    const struct tls_peer *tls = x->down.tls;
+    bool certificate = tls && tls->certificate;
+    if (certificate) p = snapshot_certificate_product(x->config->snap, tls->spki_sha256);
+    if (p) next = also(x, p, ACCEPT_CERTIFICATE, own, verified);
+    if (next == STEP_NEXT && any & ACCEPT_SIGNATURE && signature_presented(x)) {
+        next = signature_verify(x, &p);
+        if (next == STEP_NEXT) next = also(x, p, ACCEPT_SIGNATURE, own, verified);
+    }
+    if (next == STEP_NEXT && certificate && any & ACCEPT_CERTIFICATE && !*verified)
+        next = refuse(x, REASON_CERTIFICATE_UNKNOWN, NULL);
+    return next;
+}
+
+/* Which of what holds counts, and for whom. */
+static enum step choose_caller(struct exchange *x, const struct snapshot_product *own, uint8_t verified)
+{
+    struct callers_verified v = {.credentials = verified};
+    struct callers_choice choice = {0};
+    enum reason why = REASON_INTERNAL;
+    const char *fault = NULL;
+    if (own) v.of_product = own->caller;
+    if (x->token) {
+        v.credentials |= ACCEPT_TOKEN;
+        v.of_token = x->token->caller.kind;
+    }
+    if (callers_choose(x->action->accept, &v, &choice, &why, &fault) != ERR_OK) return refuse(x, why, fault);
+    x->caller = choice.kind;
+    x->credential = choice.credential;
+    return choose_product(x, own);
+}
+
 enum step authenticate_step(struct exchange *x)
 {
-    const struct snapshot_product *by_key;
-    if (x->action->is_public) return STEP_NEXT;
+    const struct snapshot_product *own;
+    const struct snapshot_action *a = x->action;
+    if (a->is_public) return STEP_NEXT;
     enum step next = find_token(x);
-    if (next == STEP_NEXT) next = product_of_key(x, &by_key);
+    if (next == STEP_NEXT) next = product_of_key(x, &own);
+    if (next == STEP_NEXT && x->unverified_token.n) next = verify_token(x);
     if (next != STEP_NEXT) return next;
-    if (!x->unverified_token.n) {
-        bool key_is_enough = x->action->accept[CALLER_USER] & ACCEPT_APIKEY;
-        if (!by_key && key_is_enough)
-            return refuse(x, x->action->accept[CALLER_USER] & ACCEPT_TOKEN ? REASON_NO_CREDENTIAL : REASON_APIKEY_MISSING, NULL);
-        if (!key_is_enough) return refuse(x, REASON_TOKEN_MISSING, NULL);
-    } else {
-        next = verify_token(x);
+    uint8_t verified = own ? ACCEPT_APIKEY : 0;
+    if (UNLIKELY(x->down.tls || snapshot_action_accepts_any(a) & ACCEPT_SIGNATURE)) {
+        next = other_proofs(x, &own, &verified);
         if (next != STEP_NEXT) return next;
     }
-    /* a token vouches for its user; it is not the key that this action asks its product for */
-    if (!by_key && !(x->action->accept[CALLER_USER] & ACCEPT_TOKEN)) return refuse(x, REASON_APIKEY_MISSING, NULL);
-    return choose_product(x, by_key);
+    if (x->token) { /* nearly always: a token that is enough by itself */
+        enum caller_kind kind = x->token->caller.kind;
+        if (LIKELY(a->accept[kind] & ACCEPT_TOKEN)) {
+            x->caller = kind;
+            x->credential = ACCEPT_TOKEN;
+            return choose_product(x, own);
+        }
+    }
+    return choose_caller(x, own, verified);
 }

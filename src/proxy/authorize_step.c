@@ -1,4 +1,4 @@
-/* May they? The product must be granted the action, and so must the user when it is the token that is accepted. */
+/* May they? The product must be granted the action, and so must the user when it is the token that counts. */
 #include "proxy/exchange.h"
 
 enum step authorize_step(struct exchange *x)
@@ -10,15 +10,15 @@ enum step authorize_step(struct exchange *x)
     } else {
         if (!x->product || grants_decide(&snap->grants, &x->product->grantor, 1, a->index) != EFFECT_PERMIT)
             return refuse(x, REASON_PRODUCT_NOT_GRANTED, NULL);
-        bool by_user = x->token && a->accept[CALLER_USER] & ACCEPT_TOKEN;
-        if (by_user) {
+        /* the credential that counts is asked for once more: who has none got here by a mistake of ours */
+        if (!(a->accept[x->caller] & x->credential)) return refuse(x, REASON_CALLER_NOT_ACCEPTED, NULL);
+        bool by_token = x->credential == ACCEPT_TOKEN;
+        if (by_token) {
             const struct caller *who = &x->token->caller;
             if (grants_decide(&snap->grants, who->grantors, who->n_grantors, a->index) != EFFECT_PERMIT)
                 return refuse(x, REASON_ACTION_NOT_GRANTED, NULL);
-        } else if (!(a->accept[CALLER_USER] & ACCEPT_APIKEY)) {
-            return refuse(x, REASON_TOKEN_MISSING, NULL);
         }
-        x->reason = by_user ? REASON_GRANTED : REASON_GRANTED_APIKEY;
+        x->reason = by_token ? REASON_GRANTED : REASON_GRANTED_APIKEY;
     }
     x->effect = EFFECT_PERMIT;
     return STEP_NEXT;

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 
 static step_fn *const street[] = {route_step, authenticate_step, authorize_step, limit_step,
-                                  stamp_step, dispatch_step,     relay_step};
+                                  body_step,  stamp_step,        dispatch_step,  relay_step};
 
 struct server_stream *exchange_new(void *worker)
 {
@@ -43,6 +43,7 @@ static void on_time(struct timer *t)
     switch (x->stage) {
     case STAGE_CONNECT: dispatch_connect_late(x); break;
     case STAGE_ANSWER: exchange_refuse(x, REASON_UPSTREAM_TIMEOUT, NULL); break;
+    case STAGE_BODY: exchange_refuse(x, REASON_REQUEST_TIMEOUT, NULL); break;
     case STAGE_KEYS: /* with what there is */
         authenticate_cancel(x);
         exchange_resume(x);
@@ -159,6 +160,7 @@ void exchange_end(struct exchange *x)
     if (x->token) token_cache_unpin(&w->tokens, x->token);
     worker_snapshot_unref(w, &x->config);
     if (x->mem.blocks) arena_reset(&x->mem);
+    if (UNLIKELY(x->held.p != NULL)) held_body_free(x);
     x->down.ops->done(&x->down);
 }
 
@@ -179,7 +181,11 @@ static void on_timeout(struct server_stream *s)
 
 static void on_readable(struct server_stream *s)
 {
-    relay_client_readable(CONTAINER_OF(s, struct exchange, down));
+    struct exchange *x = CONTAINER_OF(s, struct exchange, down);
+    if (UNLIKELY(x->stage == STAGE_BODY))
+        exchange_resume(x);
+    else
+        relay_client_readable(x);
 }
 
 static void on_writable(struct server_stream *s)

@@ -57,7 +57,7 @@ struct exchange {
     bool asked_for_body;     /* 100 (Continue) was said for a signed body */
     uint8_t credential;      /* the ACCEPT_* that counts; 0: none */
     enum caller_kind caller; /* whom it makes */
-    str signed_digest;       /* Content-Digest that the body must have before it is forwarded; empty: it is not signed */
+    str signed_digest; /* Content-Digest that the body must have before it is forwarded; empty: it is not signed */
     struct held_body held;
     /* who we are in the logs and traces of others */
     char id[ULID_LEN];
@@ -116,8 +116,6 @@ step_fn route_step, authenticate_step, authorize_step, limit_step, body_step, st
 /* The client's address as text, kept in the exchange; .p NULL: memory. */
 str exchange_remote(struct exchange *x);
 /* stamp: whether the peer is a hop whose word about others counts */
-bool exchange_hop_trusted(const struct exchange *x);
-/* Whether what the hop in front of us says of the client and of itself is believed. */
 bool exchange_hop_trusted(const struct exchange *x);
 /* "https" or "http", as we were asked. */
 str exchange_scheme(const struct exchange *x);

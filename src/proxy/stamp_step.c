@@ -11,6 +11,11 @@ bool exchange_hop_trusted(const struct exchange *x)
     return snapshot_hop_trusted(snap, (const struct sockaddr *)&ss);
 }
 
+str exchange_scheme(const struct exchange *x)
+{
+    return x->down.tls ? STR("https") : STR("http");
+}
+
 static bool passes(const struct field *f, uint8_t pass, bool trusted)
 {
     if (f->twin) return false; /* X_User_ID: an application may take it for X-User-ID */
@@ -75,7 +80,7 @@ static enum step put_forwarding(struct exchange *x, struct fields *f, bool trust
     if (!remote.p || !forwarded_for.p) return refuse(x, REASON_HEAD_TOO_LARGE, "forwarding");
     put(f, FIELD_X_FORWARDED_FOR, forwarded_for);
     if (!trusted || !fields_get(f, FIELD_X_FORWARDED_HOST)) put(f, FIELD_X_FORWARDED_HOST, r->authority);
-    if (!trusted || !fields_get(f, FIELD_X_FORWARDED_PROTO)) put(f, FIELD_X_FORWARDED_PROTO, STR("http"));
+    if (!trusted || !fields_get(f, FIELD_X_FORWARDED_PROTO)) put(f, FIELD_X_FORWARDED_PROTO, exchange_scheme(x));
     if (!x->relayed && x->config->hop[minor].n) {
         x->down.request.ready[1] = x->config->hop[minor];
         return STEP_NEXT;

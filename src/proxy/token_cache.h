@@ -22,6 +22,7 @@ struct caller {
     str product;     /* as named by the token; may be empty */
     const struct snapshot_product *known_product; /* of that name, in the snapshot of the entry; may be NULL */
     uint32_t issuer;                              /* index in the snapshot */
+    enum caller_kind kind;                        /* what tokens of that issuer make */
     uint32_t n_grantors;
     const uint16_t *grantors; /* of the roles and permissions that grant something */
     int64_t exp_s;

@@ -23,6 +23,7 @@
 #include <pthread.h>
 
 struct exchange;
+struct replay; /* proxy/replay.h */
 
 /* Keys of one issuer as this worker has them, and who waits for better ones. */
 struct issuer_keys {
@@ -83,6 +84,7 @@ struct worker {
     const struct fed *fed; /* NULL: the configuration's files are all there is */
     uint64_t fed_serial;   /* of what was told of it; 0 for ever without it */
     uint64_t fed_until_ns; /* its lease as last looked up; UINT64_MAX without it */
+    struct replay *replay; /* of signed requests; one for all workers. NULL: none is taken */
     struct token_cache tokens;
     struct verifier verifier;
     struct arena verify_mem;
