@@ -8,21 +8,7 @@
 #define SALLYPORT_NET_TLS_SERVER_H
 
 #include "net/tls_stream.h"
-
-/* --- keys of session tickets, shared by all contexts of a process --- */
-
-struct tls_tickets;
-
-/* A new key every `rotate_s` seconds, of which the one before is still accepted: a ticket is good that long at most.
- * One reference. ERR_NO_MEMORY. */
-MUST_USE enum err tls_tickets_new(struct tls_tickets **out);
-struct tls_tickets *tls_tickets_ref(struct tls_tickets *t);
-/* The last one wipes them. */
-void tls_tickets_unref(struct tls_tickets **t);
-/* Makes and wipes what is due. Any thread; also done by every handshake. */
-void tls_tickets_turn(struct tls_tickets *t, uint32_t rotate_s, uint64_t now_s);
-
-/* --- contexts --- */
+#include "net/tls_tickets.h"
 
 struct tls_server;
 
@@ -42,8 +28,7 @@ struct tls_server_options {
 };
 
 /* One reference. `why` tells people which certificate is wrong and how. ERR_MALFORMED, ERR_NO_MEMORY. */
-MUST_USE enum err tls_server_new(const struct tls_server_options *o, uint64_t now_s, struct tls_server **out,
-                                 char why[256]);
+MUST_USE enum err tls_server_new(const struct tls_server_options *o, struct tls_server **out, char why[256]);
 struct tls_server *tls_server_ref(struct tls_server *s);
 void tls_server_unref(struct tls_server **s);
 

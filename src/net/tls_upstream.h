@@ -24,7 +24,7 @@ void tls_upstream_unref(struct tls_upstream **u);
 /* The last session with one instance, kept by one thread so that the next connection costs less; {0} is none. */
 struct tls_session {
     void *session;
-    const struct tls_upstream *of; /* private: a session is only good for the trust that it was made in */
+    uint64_t of; /* private: a session is only good for the trust that it was made in */
 };
 void tls_session_free(struct tls_session *s);
 
