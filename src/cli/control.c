@@ -12,8 +12,8 @@ enum { RELOAD_MS = 120000 };
         "socket", "PATH", "the control socket of the running product"                                                  \
     }
 #define SOCKET_TEXT                                                                                                    \
-    "The product is found by --socket, else by SALLYPORT_SOCKET, else at ./.sallyport/cli.sock, else at "              \
-    "/run/sallyport/cli.sock. It answers the user it runs as, and root."
+    "The product is found by --socket, else by SALLYPORT_SOCKET, else at ./.sallyport/cli.sock, "                      \
+    "/run/sallyport/cli.sock or /var/lib/sallyport/cli.sock. It answers the user it runs as, and root."
 
 /* --- reload --- */
 static int print_refused(const struct cli_args *args, uint16_t status, str body)

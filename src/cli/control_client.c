@@ -16,7 +16,7 @@ enum { FIELDS = 64, PIECE = 16384, ANSWER_MS = 10000 };
 static const struct h1_limits limits = {.max_head = PIECE, .max_target = 8192, .max_fields = FIELDS};
 
 /* --- finding it --- */
-static const char *const places[] = {"./.sallyport/cli.sock", "/run/sallyport/cli.sock"};
+static const char *const places[] = {"./.sallyport/cli.sock", "/run/sallyport/cli.sock", "/var/lib/sallyport/cli.sock"};
 
 /* 0, or errno. A full queue counts as nobody: connect() must not hang. */
 static int dial(const char *path, int *fd)
@@ -65,11 +65,11 @@ enum err control_client_open(const char *option, struct control_client *c)
         if (!e) return ERR_OK;
         if (e != ENOENT && e != ECONNREFUSED && e != ENOTDIR) return explain_dial(c, e);
     }
-    (void)
-        snprintf(c->problem, sizeof c->problem,
-                 "nothing runs here: nobody answers at %s or %s. Start it (`sallyport dev`, `sallyport run`), or name "
-                 "its socket with --socket or SALLYPORT_SOCKET",
-                 places[0], places[1]);
+    (void)snprintf(
+        c->problem, sizeof c->problem,
+        "nothing runs here: nobody answers at %s, %s or %s. Start it (`sallyport dev`, `sallyport run`), or name "
+        "its socket with --socket or SALLYPORT_SOCKET",
+        places[0], places[1], places[2]);
     return ERR_NOT_FOUND;
 }
 

@@ -149,8 +149,8 @@ static void put_overview(FILE *out, const char *date)
     }
     fputs(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev SALLYPORT_SOCKET\n"
           "The control socket of the running product, for the commands that ask it\nsomething.\n"
-          "An option\n.Fl \\-socket\ngoes before it; without either,\n.Pa ./.sallyport/cli.sock\nand\n"
-          ".Pa /run/sallyport/cli.sock\nare tried.\n.El\n",
+          "An option\n.Fl \\-socket\ngoes before it; without either,\n.Pa ./.sallyport/cli.sock ,\n"
+          ".Pa /run/sallyport/cli.sock\nand\n.Pa /var/lib/sallyport/cli.sock\nare tried.\n.El\n",
           out);
     put_exit_status(out);
 }

@@ -277,8 +277,8 @@ const struct cli_command cli_why = {
         "changed since, that is said.\n\n"
         "The product keeps its last decisions in memory, denials apart so that permits cannot push them out. Older "
         "ones are found in the access log.\n\n"
-        "The product is found by --socket, else by SALLYPORT_SOCKET, else at ./.sallyport/cli.sock, else at "
-        "/run/sallyport/cli.sock. It answers the user it runs as, and root.",
+        "The product is found by --socket, else by SALLYPORT_SOCKET, else at ./.sallyport/cli.sock, "
+        "/run/sallyport/cli.sock or /var/lib/sallyport/cli.sock. It answers the user it runs as, and root.",
     .examples = "sallyport why last\nsallyport why 01JDC4Z0V8QZ9GJ2N6YB7M3K5T\n"
                 "sallyport why 01JDC4Z0V8QZ9GJ2N6YB7M3K5T --log /var/log/sallyport.log",
     .options = options,
