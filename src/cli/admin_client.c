@@ -131,7 +131,6 @@ void admin_put_list(struct buf *b, const char *name, const char *list)
     bool any = false;
     for (str rest = str_of(list); rest.n;) {
         str one = str_trim(str_cut(&rest, ','));
-        if (!one.n) continue;
         buf_puts(b, any ? ",\"" : "\"");
         buf_put_json(b, one);
         buf_putc(b, '"');
