@@ -14,7 +14,8 @@ struct unix_socket {
     uint64_t device, inode; /* what the name stood for: another's name is never removed */
 };
 
-/* Makes the folder (0700) if it is not there, removes a dead socket of that name (never a live one, never anything
+/* One that was handed to this process (net/handed.h) is taken, and its name is never removed here. Else
+ * makes the folder (0700) if it is not there, removes a dead socket of that name (never a live one, never anything
  * that is no socket), binds and listens, non-blocking and close-on-exec. Mode 0600; `others`: 0666, for a server that
  * asks for the peer's identity before it reads a byte. ERR_LIMIT: the path is too long; ERR_CONFLICT: somebody answers
  * there, or something else has the name; ERR_IO. */
