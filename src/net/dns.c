@@ -72,8 +72,7 @@ const char *dns_fault_text(enum dns_fault f)
     switch (f) {
     case DNS_FAULT_NONE: return "no fault";
     case DNS_FAULT_NAME: return "no such name, or it has no address";
-    case DNS_FAULT_SERVER: return "the name servers refuse or fail";
-    case DNS_FAULT_CONNECT: return "no name server can be reached";
+    case DNS_FAULT_SERVER: return "the name servers refuse or fail, or none can be reached";
     case DNS_FAULT_TIME: return "no answer in time";
     case DNS_FAULT_ANSWER: return "an answer that is not well formed";
     case DNS_FAULT_MEMORY: return "out of memory";
@@ -240,7 +239,6 @@ static void on_part(void *arg, enum dns_fault fault, const unsigned char *p, siz
 static void ask_host(struct dns_question *q, size_t i)
 {
     struct target *t = &q->targets[i];
-    if (known_here(q, t)) return;
     for (unsigned f = 0; f < FAMILIES; f++) {
         t->parts[f] = (struct part){.question = q, .target = (uint8_t)i, .family = (uint8_t)f, .waiting = true};
         q->pending++;
@@ -253,8 +251,7 @@ static void ask_host(struct dns_question *q, size_t i)
 static void next_candidate(struct dns_question *q)
 {
     struct target *t = &q->targets[0];
-    while (q->fault != DNS_FAULT_TIME && q->fault != DNS_FAULT_CONNECT &&
-           dns_channel_candidate(q->dns->channel, q->host, q->candidate, t->name)) {
+    while (q->fault != DNS_FAULT_TIME && dns_channel_candidate(q->dns->channel, q->host, q->candidate, t->name)) {
         q->candidate++;
         if (!t->name[0]) continue;
         q->state = HOSTS;
@@ -311,7 +308,8 @@ static void on_service(void *arg, enum dns_fault fault, const unsigned char *p, 
     take_targets(q, m);
     q->state = HOSTS;
     q->pending++;
-    for (size_t i = 0; i < q->n_targets; i++) ask_host(q, i);
+    for (size_t i = 0; i < q->n_targets; i++)
+        if (!known_here(q, &q->targets[i])) ask_host(q, i);
     if (--q->pending == 0) answer(q);
 }
 
@@ -322,9 +320,15 @@ static void begin(struct task *task)
     struct dns_question *q = CONTAINER_OF(task, struct dns_question, task);
     dns_channel_refresh(q->dns->channel);
     if (!q->service) {
+        struct target *t = q->targets;
         q->n_targets = 1;
-        q->targets[0].port = q->port;
-        next_candidate(q);
+        t->port = q->port;
+        memcpy(t->name, q->host.p, q->host.n);
+        t->name[q->host.n - (q->host.p[q->host.n - 1] == '.')] = 0;
+        if (known_here(q, t))
+            answer(q);
+        else
+            next_candidate(q);
         return;
     }
     q->state = SERVICE;

@@ -30,11 +30,10 @@ struct dns_options {
 
 enum dns_fault {
     DNS_FAULT_NONE = 0,
-    DNS_FAULT_NAME,    /* there is no such name, or it has no address: said by a name server */
-    DNS_FAULT_SERVER,  /* the name servers refuse or fail */
-    DNS_FAULT_CONNECT, /* no name server can be reached */
-    DNS_FAULT_TIME,    /* no answer in time */
-    DNS_FAULT_ANSWER,  /* an answer that is not well formed */
+    DNS_FAULT_NAME,   /* there is no such name, or it has no address: said by a name server */
+    DNS_FAULT_SERVER, /* the name servers refuse or fail, or none can be reached */
+    DNS_FAULT_TIME,   /* no answer in time */
+    DNS_FAULT_ANSWER, /* an answer that is not well formed */
     DNS_FAULT_MEMORY
 };
 

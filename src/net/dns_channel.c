@@ -1,6 +1,7 @@
 #include "net/dns_channel.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,9 +229,29 @@ void dns_channel_refresh(struct dns_channel *c)
     c->ares = fresh;
 }
 
+/* Addresses only, each with a port or without: c-ares takes more than that for one. */
+static bool servers_ok(const char *list)
+{
+    str rest = str_of(list);
+    do {
+        char text[INET6_ADDRSTRLEN];
+        unsigned char ip[16];
+        struct net_addr a;
+        str one = str_cut(&rest, ',');
+        bool port = net_addr_parse(one, &a) == ERR_OK && one.p[0] != ':' && a.ss.ss_family != AF_UNIX;
+        if (port) continue;
+        if (one.n == 0 || one.n >= sizeof text) return false;
+        memcpy(text, one.p, one.n);
+        text[one.n] = 0;
+        if (inet_pton(AF_INET, text, ip) != 1 && inet_pton(AF_INET6, text, ip) != 1) return false;
+    } while (rest.n);
+    return true;
+}
+
 enum err dns_channel_new(struct loop *loop, const struct dns_options *o, struct dns_channel **out)
 {
     size_t servers = o->servers ? strlen(o->servers) + 1 : 0, resolv = o->resolv_path ? strlen(o->resolv_path) + 1 : 0;
+    if (o->servers && !servers_ok(o->servers)) return ERR_MALFORMED;
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) return ERR_NO_MEMORY;
     struct dns_channel *c = calloc(1, sizeof *c + servers + resolv);
     if (!c) {
@@ -280,8 +301,8 @@ static enum dns_fault fault_of(int status)
     case ARES_ESERVFAIL:
     case ARES_EFORMERR:
     case ARES_ENOTIMP:
-    case ARES_EREFUSED: return DNS_FAULT_SERVER;
-    case ARES_ECONNREFUSED: return DNS_FAULT_CONNECT;
+    case ARES_EREFUSED:
+    case ARES_ECONNREFUSED: return DNS_FAULT_SERVER; /* c-ares itself does not tell these apart in the end */
     case ARES_ENOMEM: return DNS_FAULT_MEMORY;
     case ARES_ETIMEOUT:
     case ARES_EDESTRUCTION:
