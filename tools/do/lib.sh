@@ -13,6 +13,7 @@ PKG_FORMAT='clang-format'
 PKG_LINT='clang-tidy cppcheck shellcheck'
 PKG_BENCH='wrk haproxy nginx libnginx-mod-http-js python3 python3-cryptography strace valgrind'
 PKG_DOCS='mandoc python3'
+PKG_PACKAGE='dpkg-dev lintian'
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 if [ ! -t 2 ]; then say() { printf '%s\n' "$*" >&2; }; fi
