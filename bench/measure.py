@@ -116,7 +116,8 @@ def end(process):
 class Upstream:
     def __init__(self, echo=False):
         self.port = free_port()
-        self.process = subprocess.Popen(['taskset', '-c', LOAD_CORE, tool('upstream'), str(self.port)] + ['-e'] * echo,
+        where = [str(self.port)] + [f'127.0.0.{i}:{self.port}' for i in range(2, 4)]  # three instances, for who balances
+        self.process = subprocess.Popen(['taskset', '-c', LOAD_CORE, tool('upstream'), *where] + ['-e'] * echo,
                                         start_new_session=True)
         wait_listening(self.port, self.process)
 

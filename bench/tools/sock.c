@@ -47,8 +47,11 @@ static socklen_t address_of(const char *where, struct sockaddr_storage *out)
     }
     struct sockaddr_in *in = (struct sockaddr_in *)out;
     in->sin_family = AF_INET;
-    in->sin_port = htons((uint16_t)number_of(where, 65535));
-    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const char *port = strchr(where, ':');
+    char host[16] = "127.0.0.1";
+    if (port) snprintf(host, sizeof host, "%.*s", (int)(port - where), where);
+    in->sin_port = htons((uint16_t)number_of(port ? port + 1 : where, 65535));
+    if (inet_pton(AF_INET, host, &in->sin_addr) != 1) die(where);
     return sizeof *in;
 }
 

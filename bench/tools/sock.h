@@ -2,7 +2,7 @@
 #ifndef BENCH_SOCK_H
 #define BENCH_SOCK_H
 
-/* A port on 127.0.0.1 ("9000") or the path of a Unix socket ("/run/up.sock"). */
+/* A port on 127.0.0.1 ("9000") or elsewhere ("127.0.0.2:9000"), or the path of a Unix socket ("/run/up.sock"). */
 int sock_listen(const char *where);  /* not blocking */
 int sock_connect(const char *where); /* blocking */
 void sock_nonblock(int fd);

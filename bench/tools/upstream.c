@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ROOM = 16384 };
+enum { ROOM = 16384, LISTENERS = 8 };
 
 struct conn {
     int fd;
@@ -72,25 +72,33 @@ static void accept_all(int epoll, int listener)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: upstream PORT|/SOCKET [-e]\n");
+        fprintf(stderr, "usage: upstream PORT|ADDRESS:PORT|/SOCKET … [-e]\n");
         return 2;
     }
-    echo = argc > 2 && strcmp(argv[2], "-e") == 0;
     signal(SIGPIPE, SIG_IGN);
     static const char body[] = "{\"ok\":true,\"msg\":\"hello from upstream, padding padding padding padding pad\"}\n";
     fixed_n = (size_t)snprintf(fixed, sizeof fixed,
                                "HTTP/1.1 200 OK\r\nServer: up\r\nContent-Type: application/json\r\n"
                                "X-Pad: aaaaaaaaaaaaaaaaaaaaaaaa\r\nContent-Length: %zu\r\n\r\n%s",
                                sizeof body - 1, body);
-    int listener = sock_listen(argv[1]), epoll = epoll_create1(EPOLL_CLOEXEC);
-    sock_watch(epoll, listener, NULL);
+    int listeners[LISTENERS], n_listeners = 0, epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-e") == 0) {
+            echo = true;
+        } else if (n_listeners < LISTENERS) {
+            listeners[n_listeners] = sock_listen(argv[i]);
+            sock_watch(epoll, listeners[n_listeners], &listeners[n_listeners]);
+            n_listeners++;
+        }
+    }
     for (;;) {
         struct epoll_event events[256];
         int n = epoll_wait(epoll, events, 256, -1);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
-            if (!c) {
-                accept_all(epoll, listener);
+            const int *listener = events[i].data.ptr;
+            if (listener >= listeners && listener < listeners + n_listeners) {
+                accept_all(epoll, *listener);
             } else if (!conn_readable(c)) {
                 close(c->fd);
                 free(c);
