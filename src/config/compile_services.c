@@ -171,26 +171,29 @@ static void finish_found(struct row *r, uint32_t first, bool srv)
     if (srv) scale(r->v + first, r->n - first);
 }
 
-static void asked_srv(struct compile *k, const struct config_instance *from, uint32_t name, struct row *r)
+/* By the source's word, where it has one. */
+static void asked(struct compile *k, const struct config_instance *from, uint32_t name, struct row *r)
 {
     char why[SOURCE_WHY] = "";
     size_t n = 0;
     uint32_t first = r->n;
-    if (!k->source || !k->source->srv) return;
-    struct source_target *found = calloc(SOURCE_SRV_MAX, sizeof *found);
+    if (!k->source || !k->source->names) return;
+    struct source_address *found = calloc(SOURCE_ADDRS, sizeof *found);
     if (!found) {
         k->d->lost = true;
         return;
     }
     const struct config_address *a = &from->address;
-    if (k->source->srv(k->source->srv_ctx, a->host, found, SOURCE_SRV_MAX, &n, why) != ERR_OK)
+    enum err e = k->source->names(k->source->names_ctx, a->host, a->port, from->srv, found, &n, why);
+    if (e != ERR_OK) n = 0;
+    if (e != ERR_OK && e != ERR_AGAIN)
         diag_add(k->d, DIAG_WARNING, "lookup", a->at, (uint32_t)a->text.n, STR("it is looked up again and again"),
                  "'%.*s' cannot be resolved: %s", STR_ARG(a->text), why);
     struct snapshot_instance proto = of_entry(k, from, name);
     for (size_t i = 0; i < n; i++)
-        add_found(k, &proto, true, &found[i].addr, found[i].len, found[i].priority, found[i].weight,
+        add_found(k, &proto, from->srv, &found[i].addr, found[i].len, found[i].priority, found[i].weight,
                   str_of(found[i].host), r, first);
-    finish_found(r, first, true);
+    finish_found(r, first, from->srv);
     free(found);
 }
 
@@ -259,8 +262,9 @@ static void instances(struct compile *k, const struct config_service *from, stru
         if (like && name != SNAPSHOT_NO_NAME && readdressed(k, entry, name, &r)) continue;
         for (uint32_t j = from_n; j < at; j++) copied(k, &like->instances[j], &r);
         if (like) continue;
-        if (entry->srv)
-            asked_srv(k, entry, name, &r);
+        bool by_source = name != SNAPSHOT_NO_NAME && k->source && k->source->names;
+        if (entry->srv || by_source)
+            asked(k, entry, name, &r);
         else
             looked_up(k, entry, name, &r);
     }

@@ -14,15 +14,15 @@
 
 #define SOURCE_WHY      256
 #define SOURCE_FILE_MAX (1u << 20) /* certificates, authorities */
-#define SOURCE_SRV_MAX  64
+#define SOURCE_ADDRS    64
 
-/* One target of an SRV name with one of its addresses. */
-struct source_target {
+/* One address of a host, or of one target of a service. */
+struct source_address {
     struct sockaddr_storage addr;
     socklen_t len;
-    uint16_t priority;
-    uint32_t weight; /* as in DNS: 0 to 65535 */
-    char host[256];  /* of the target */
+    uint16_t priority; /* of a service */
+    uint32_t weight;   /* of a service, as in DNS: 0 to 65535 */
+    char host[256];    /* of a service: the target */
 };
 
 struct config_source {
@@ -30,9 +30,12 @@ struct config_source {
     enum err (*file)(void *ctx, const char *path, size_t max, struct buf *out, char why[SOURCE_WHY]);
     enum err (*secret)(void *ctx, const struct config_secret *s, size_t max, struct buf *out, char why[SOURCE_WHY]);
     void *ctx;
-    /* Resolves an SRV name ("_http._tcp.orders.internal"). NULL: its instances come with the first look-up behind. */
-    enum err (*srv)(void *srv_ctx, str name, struct source_target *out, size_t max, size_t *n, char why[SOURCE_WHY]);
-    void *srv_ctx;
+    /* The addresses of an instance's name, or of a service's ("_http._tcp.orders.internal") if `srv`, by whoever knows
+     * them. ERR_AGAIN: they are not known yet, and come with snapshot_readdress. NULL: hosts are asked of the system's
+     * resolver, and services come later. */
+    enum err (*names)(void *names_ctx, str host, uint16_t port, bool srv, struct source_address out[SOURCE_ADDRS],
+                      size_t *n, char why[SOURCE_WHY]);
+    void *names_ctx;
 };
 
 /* Reads by `s`, which may be NULL. A regular file only. ERR_NOT_FOUND, ERR_DENIED, ERR_IO, ERR_LIMIT, ERR_NO_MEMORY. */
