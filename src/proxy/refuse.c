@@ -37,7 +37,12 @@ void refuse_respond(struct exchange *x)
     const struct reason_info *info = reason_info(x->reason);
     bool dev = str_eq(x->config->snap->environment, STR("dev"));
     char body[PROBLEM_MAX], challenge[CHALLENGE_MAX], allow[64], rule[512];
-    struct problem p = {.reason = x->reason, .gate = GATE, .decision_id = str_make(x->id, ULID_LEN), .dev = dev};
+    uint8_t accepted = x->action ? snapshot_action_accepts_any(x->action) : 0;
+    struct problem p = {.reason = x->reason,
+                        .gate = GATE,
+                        .decision_id = str_make(x->id, ULID_LEN),
+                        .accepted = accepted,
+                        .dev = dev};
     if (dev) {
         p.detail = str_of(info->explain);
         p.rule = facts_rule(x, rule, sizeof rule);
@@ -48,7 +53,7 @@ void refuse_respond(struct exchange *x)
     add(&r, FIELD_CONTENT_TYPE, STR(PROBLEM_CONTENT_TYPE));
     add(&r, FIELD_X_CORRELATION_ID, x->correlation);
     (void)!fields_append(&r.fields, FIELD_OTHER, STR("Cache-Control"), STR("no-store"));
-    size_t c = problem_challenge(x->reason, 0, challenge, sizeof challenge);
+    size_t c = problem_challenge(x->reason, accepted, challenge, sizeof challenge);
     if (c) add(&r, FIELD_WWW_AUTHENTICATE, str_make(challenge, c));
     if (x->reason == REASON_METHOD_NOT_ALLOWED && x->action)
         (void)!fields_append(&r.fields, FIELD_OTHER, STR("Allow"), allow_text(x, allow, sizeof allow));

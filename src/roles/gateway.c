@@ -43,6 +43,7 @@ static enum err build(struct gateway *g, const struct config *c, const struct sn
         e = like ? snapshot_rebuild(&whole, like, g->generations + 1, d, out)
                  : snapshot_build(&whole, NULL, g->generations + 1, d, out);
     if (e == ERR_OK) g->generations++;
+    if (e == ERR_OK && g->fed_by) gateway_feed_secrets(g->fed_by, *out);
     if (e == ERR_OK && left_out)
         log_event(LOG_LEVEL_WARN,
                   log_msg("products of the store are left out: the file has them, or there are too many"),
@@ -446,6 +447,7 @@ static enum err start_workers(struct gateway *g)
     const struct snapshot *snap = g->snap;
     g->workers = calloc(snap->workers, sizeof *g->workers);
     if (!g->workers) return ERR_NO_MEMORY;
+    if (replay_new(REPLAY_SLOTS, &g->replay) != ERR_OK) return ERR_NO_MEMORY;
     for (; g->n_workers < snap->workers; g->n_workers++) {
         enum err e = worker_new(g->n_workers, snap, g->fed, &g->workers[g->n_workers]);
         if (e != ERR_OK) return e;
@@ -453,6 +455,7 @@ static enum err start_workers(struct gateway *g)
         w->keys_wanted = gateway_keys_wanted;
         w->keys_wanted_ctx = g;
         w->on_drained = on_drained;
+        w->replay = g->replay;
         if (g->fed_by) w->on_applied = gateway_feed_applied;
         gateway_tracing_ring(g->tracing, w->spans);
     }
@@ -523,6 +526,7 @@ static void stop(struct gateway *g)
     for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
     free(g->workers);
     fed_free(&g->fed);
+    replay_free(&g->replay);
     for (uint32_t i = 0; g->snap && i < g->n_addresses; i++) { /* those we opened: another's stays */
         if (g->snap->listeners[i].kind != ADDRESS_UNIX) continue;
         (void)unlink(((const struct sockaddr_un *)&g->snap->listeners[i].addr)->sun_path);

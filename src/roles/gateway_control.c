@@ -1,6 +1,7 @@
 #include "roles/gateway_private.h"
 
 #include "base/metrics.h"
+#include "proxy/callers.h"
 #include "proxy/facts.h"
 #include "serve/control.h"
 
@@ -187,12 +188,26 @@ size_t gateway_rings(void *gateway, const struct decision_ring **out)
     return n;
 }
 
-static str accepted(const struct snapshot_action *a)
+/* "token, apikey"; where kinds of callers differ "user: token; third-party: apikey, signature". */
+static str accepted(const struct snapshot_action *a, struct arena *mem)
 {
+    const uint8_t *by = a->accept;
+    bool same = by[CALLER_USER] == by[CALLER_SERVICE] && by[CALLER_USER] == by[CALLER_THIRD_PARTY];
+    str text = STR("");
     if (a->is_public) return STR("public");
-    uint8_t any = snapshot_action_accepts_any(a);
-    if (any == (ACCEPT_TOKEN | ACCEPT_APIKEY)) return STR("token, apikey");
-    return any == ACCEPT_TOKEN ? STR("token") : STR("apikey");
+    for (unsigned k = CALLER_USER; k < CALLER_KINDS && text.p; k++) {
+        const char *sep = text.n ? "; " : "";
+        if (!by[k]) continue;
+        if (!same) text = arena_printf(mem, "%.*s%s%s: ", STR_ARG(text), sep, caller_kind_name((enum caller_kind)k));
+        sep = "";
+        for (unsigned bit = 1; bit < 1u << ACCEPT_BITS; bit <<= 1) {
+            if (!(by[k] & bit)) continue;
+            text = arena_printf(mem, "%.*s%s%s", STR_ARG(text), sep, callers_credential_name((uint8_t)bit));
+            sep = ", ";
+        }
+        if (same) break;
+    }
+    return text.p ? text : STR("");
 }
 
 static bool facts(void *ctx, str action, struct arena *mem, struct control_facts *out)
@@ -203,7 +218,7 @@ static bool facts(void *ctx, str action, struct arena *mem, struct control_facts
     struct action_facts f = {0};
     facts_of(g->snap, a, mem, &f);
     *out = (struct control_facts){.match = a->match,
-                                  .accept = accepted(a),
+                                  .accept = accepted(a, mem),
                                   .service = g->snap->services[a->service].name,
                                   .roles = f.roles,
                                   .permissions = f.permissions,

@@ -2,6 +2,7 @@
 
 #include "identity/keyset.h"
 #include "roles/gateway_private.h"
+#include "roles/gateway_secrets.h"
 #include "store/apikey_record.h"
 #include "store/product_record.h"
 #include "store/revocation_record.h"
@@ -30,7 +31,8 @@ struct gateway_feed {
     char name[STORE_NAME_MAX + 1];
     struct map products;     /* name → struct stored */
     struct map new_products; /* while everything comes anew */
-    struct keyset *keys;     /* of the Authentication Service; NULL: none */
+    struct gateway_secrets secrets;
+    struct keyset *keys; /* of the Authentication Service; NULL: none */
     bool filling, broken, in_force, watching;
     bool tables_changed, products_changed, keys_seen;
     struct store_position at;        /* of the last change taken in */
@@ -141,7 +143,7 @@ static void product_drop(struct gateway_feed *f, str name)
 
 static void product_take(struct gateway_feed *f, str name, const struct store_entry *entry)
 {
-    struct stored *s;
+    struct stored *s = NULL;
     enum err e = stored_make(name, entry->value, &s);
     product_drop(f, name);
     if (e == ERR_OK && map_put(products_written(f), s->product.name, s, NULL) != ERR_OK) {
@@ -167,6 +169,21 @@ enum err gateway_feed_products(const struct gateway_feed *f, struct arena *mem, 
         all[(*n)++] = ((const struct stored *)s->value)->product;
     *out = all;
     return ERR_OK;
+}
+
+void gateway_feed_secrets(struct gateway_feed *f, struct snapshot *snap)
+{
+    gateway_secrets_open(&f->secrets, snap);
+    gateway_secrets_put(&f->secrets, snap);
+}
+
+/* Opened ones belong to a snapshot, so a new one is due, if anybody signs at all. */
+static void secret_take(struct gateway_feed *f, const struct store_entry *entry, bool there, struct arena *mem)
+{
+    if (gateway_secrets_take(&f->secrets, f->filling, entry->key, there ? entry : NULL, mem) != ERR_OK)
+        give_up(f, "no memory");
+    else if (f->secrets.opened)
+        products_due(f);
 }
 
 /* --- keys, revocations --- */
@@ -269,6 +286,8 @@ static void take(struct gateway_feed *f, const struct store_entry *entry, bool t
             product_take(f, id, entry);
         else
             product_drop(f, id);
+    } else if (str_starts(entry->key, GATEWAY_SECRETS_PREFIX)) {
+        secret_take(f, entry, there, &mem);
     } else if (str_starts(entry->key, REVOCATION_PREFIX)) {
         revocation_take(f, entry, there, &mem);
     } else if (str_eq(entry->key, ISSUER_KEYS_KEY)) {
@@ -283,6 +302,7 @@ static void take(struct gateway_feed *f, const struct store_entry *entry, bool t
 static void fill_begin(struct gateway_feed *f)
 {
     products_clear(&f->new_products);
+    gateway_secrets_fill_begin(&f->secrets);
     f->filling = true;
     f->keys_seen = false;
     f->resyncs++;
@@ -294,7 +314,8 @@ static void fill_end(struct gateway_feed *f)
 {
     f->filling = false;
     fed_fill_end(f->fed);
-    f->products_changed = f->products_changed || f->products.n || f->new_products.n;
+    gateway_secrets_fill_end(&f->secrets);
+    f->products_changed = f->products_changed || f->products.n || f->new_products.n || f->secrets.opened;
     f->products_at_ms = loop_now_ms(f->store->loop);
     products_clear(&f->products);
     f->products = f->new_products;
@@ -476,6 +497,7 @@ enum err gateway_feed_new(struct gateway *g, struct store *store, struct gateway
     f->lease.on_time = on_lease;
     f->anew.on_time = on_anew;
     f->applied.on_mail = on_applied;
+    gateway_secrets_open(&f->secrets, g->snap);
     int n = snprintf(f->name, sizeof f->name, "gateway/%s/%ld", host, (long)getpid());
     f->watch = (struct store_watch){.space = STORE_CONTROL,
                                     .prefix = STR(""),
@@ -518,6 +540,7 @@ void gateway_feed_free(struct gateway_feed **out)
     loop_undefer(loop, &f->flush);
     products_clear(&f->products);
     products_clear(&f->new_products);
+    gateway_secrets_free(&f->secrets);
     keyset_unref(&f->keys);
     free(f->scratch);
     free(f);

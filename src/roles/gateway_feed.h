@@ -4,6 +4,7 @@
  * Authentication Service into its issuer's key set; products into a new snapshot, at most every 20 ms. A change is
  * confirmed to the store when every worker has applied the feed record that followed it, never before. One record is
  * under way at a time: what comes meanwhile goes with the next, so a flood of changes costs the workers few letters.
+ * Apisecrets that products sign requests with go into the snapshot as well (gateway_secrets.h).
  *
  * Fail closed: until the first whole view is in force, when the lease is over, and when something could not be taken in
  * (no memory, beyond the bounds), nothing is accepted that the store could have taken back. Owner: the control thread.
@@ -16,6 +17,7 @@
 #include "store/store.h"
 
 struct gateway;
+struct snapshot;
 struct gateway_feed;
 
 struct gateway_feed_status {
@@ -41,6 +43,8 @@ void gateway_feed_applied(void *gateway);
 /* Products of the store, for the next snapshot: an array in `mem`. ERR_NO_MEMORY. */
 MUST_USE enum err gateway_feed_products(const struct gateway_feed *f, struct arena *mem,
                                         const struct config_product **out, uint32_t *n);
+/* Gives a new snapshot, which nobody else has yet, the apisecrets that its products sign requests with. */
+void gateway_feed_secrets(struct gateway_feed *f, struct snapshot *snap);
 /* Public keys of the Authentication Service as last fed, borrowed; NULL: none. */
 struct keyset *gateway_feed_keys_now(const struct gateway_feed *f);
 /* A snapshot with the products of now is on its way to the workers, whoever made it. */

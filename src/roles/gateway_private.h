@@ -10,6 +10,7 @@
 #include "identity/keyset.h"
 #include "net/offload.h"
 #include "net/socket.h"
+#include "proxy/replay.h"
 #include "proxy/worker.h"
 #include "roles/gateway.h"
 #include "roles/gateway_feed.h"
@@ -37,6 +38,7 @@ struct gateway {
     struct config *config; /* what snap was built from, without the products of the store */
     struct fed *fed;       /* what the store feeds; NULL: nothing */
     struct gateway_feed *fed_by;
+    struct replay *replay; /* signatures that were taken, of all workers */
     struct gateway_tracing *tracing;
     uint64_t traces_until_ms; /* while draining: when the last spans must have left */
     bool feed_gap;            /* a record did not reach a worker: everything anew */

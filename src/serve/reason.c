@@ -14,10 +14,12 @@ static const struct reason_info table[REASON_COUNT] = {
                         .explain =
                             "The product may perform the action, and a role or permission of the user grants it.",
                         .remedy = "Nothing to do."},
-    [REASON_GRANTED_APIKEY] = {.code = "granted_apikey",
-                               .title = "Permitted",
-                               .explain = "The action accepts a product's key alone, and the product may perform it.",
-                               .remedy = "Nothing to do."},
+    [REASON_GRANTED_APIKEY] =
+        {.code = "granted_apikey",
+         .title = "Permitted",
+         .explain = "The action accepts the product's own credential alone (its key, a signature, a client "
+                    "certificate), and the product may perform it.",
+         .remedy = "Nothing to do."},
     [REASON_PUBLIC] = {.code = "public",
                        .title = "Permitted",
                        .explain = "The action is declared public: no credential is asked for or looked at.",
