@@ -1,15 +1,17 @@
 /* A connection's life:
  *
- *   CONNECTING ──on_connect──► READY ──h1_client_start──► ASKING (no head yet) ──read_head──► ANSWERING
- *                                ▲                                                              │
- *                                └─── IDLE ◄──release, when both messages were whole ───────────┘
+ *   CONNECTING (then SHAKING, with TLS) ──on_connect──► READY ──h1_client_start──► ASKING (no head yet) ──read_head──►
+ * ANSWERING ▲                                                              │ └─── IDLE ◄──release, when both messages
+ * were whole ───────────┘
  *
  * Any failure: the stream is detached, the connection closed, then on_failure; freed at the end of the turn. */
 #include "http/h1_client.h"
 
+#include "net/tls_upstream.h"
+
 #include <stdlib.h>
 
-enum state { CONNECTING, READY, ASKING, ANSWERING, IDLE, CLOSED };
+enum state { CONNECTING, SHAKING, READY, ASKING, ANSWERING, IDLE, CLOSED };
 
 #define TURN_MAX 32 /* receives and chunks of one connection in a turn: then the others have theirs */
 
@@ -18,6 +20,8 @@ struct h1_client {
     struct task task;
     struct client_env *env;
     struct client_stream *stream;
+    struct tls_stream *tls; /* NULL: clear text */
+    const char *fault;      /* why TLS failed */
     void *pool;
     void (*on_connect)(struct h1_client *c, enum err e, void *user);
     void *user;
@@ -91,6 +95,7 @@ static void on_task(struct task *t)
 static void conn_close(struct h1_client *c)
 {
     if (c->state == CLOSED) return;
+    if (UNLIKELY(c->tls != NULL)) tls_stream_free(&c->tls, c->state == IDLE || c->state == READY);
     c->state = CLOSED;
     watch_close(&c->watch);
     pending_free(&c->out);
@@ -144,13 +149,13 @@ static enum err fill(struct h1_client *c)
     if (!c->in) c->in = slab_take(&io->buffers);
     size_t room = c->in ? io->buffer_size - c->to : 0, got = 0;
     if (!room) return c->in ? ERR_LIMIT : ERR_NO_MEMORY;
-    enum err e = net_recv(c->watch.fd, c->in + c->to, room, &got);
+    enum err e = transport_recv(c->watch.fd, c->tls, c->in + c->to, room, &got);
     if (e == ERR_AGAIN) c->readable = false;
     if (e != ERR_OK) return e;
     c->any_byte = true;
     c->to += (uint32_t)got;
     c->stream->bytes_in += got;
-    if (got < room && !c->eof) c->readable = false;
+    if (got < room && !c->eof && transport_drained(c->tls)) c->readable = false;
     return ERR_OK;
 }
 
@@ -213,6 +218,27 @@ static void drive(struct h1_client *c)
     }
 }
 
+/* --- connecting --- */
+
+static void connected(struct h1_client *c, enum err e)
+{
+    c->state = READY;
+    if (e != ERR_OK) {
+        c->state = CONNECTING; /* there was nothing to say goodbye to */
+        conn_close(c);
+    }
+    c->on_connect(c, e, c->user);
+}
+
+static void shake(struct h1_client *c)
+{
+    enum err e = tls_stream_handshake(c->tls, loop_wall_ms(c->env->io->loop) / 1000);
+    if (e == ERR_AGAIN) return;
+    if (e != ERR_OK) c->fault = tls_stream_reason(c->tls);
+    c->readable = true; /* tickets may have come along */
+    connected(c, e);
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct h1_client *c = CONTAINER_OF(w, struct h1_client, watch);
@@ -221,24 +247,36 @@ static void on_event(struct watch *w, uint32_t events)
         enum err e = net_connect_result(w->fd);
         if (e == ERR_OK && !(events & EPOLLOUT)) return;
         if (e == ERR_OK && events & EPOLLIN) e = ERR_CLOSED; /* it ended, or speaks first: no HTTP server does */
-        c->state = READY;
-        if (e != ERR_OK) conn_close(c);
-        c->on_connect(c, e, c->user);
+        if (e == ERR_OK && c->tls) {
+            c->state = SHAKING;
+            shake(c);
+            return;
+        }
+        connected(c, e);
+        return;
+    }
+    if (c->state == SHAKING) {
+        shake(c);
         return;
     }
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->readable = true;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->eof = true;
+    if (UNLIKELY(c->tls != NULL)) {
+        if (events & EPOLLOUT && tls_stream_wants_out(c->tls)) c->readable = true;
+        if (c->state == IDLE && c->readable && !c->eof && tls_stream_quiet(c->tls)) c->readable = false;
+    }
     if (c->state == IDLE && c->readable) {
         conn_close(c); /* ended, or said something unasked: nothing of it may reach the next request */
         c->env->on_idle_closed(c, c->pool);
         return;
     }
-    if (UNLIKELY(c->state == ASKING && c->readable && c->asked_turn == loop_turns(c->env->io->loop))) {
+    if (UNLIKELY(c->state == ASKING && c->readable && c->asked_turn == loop_turns(c->env->io->loop)) &&
+        !(c->tls && !c->eof && tls_stream_quiet(c->tls))) {
         fail(c, CLIENT_FAILED_STALE); /* as above: this turn began, and so that was said, before we asked */
         return;
     }
     if (events & EPOLLOUT && pending_any(&c->out) && c->stream) {
-        enum err e = pending_flush(&c->out, w->fd, &c->stream->bytes_out);
+        enum err e = pending_flush(&c->out, w->fd, c->tls, &c->stream->bytes_out);
         if (e == ERR_CLOSED && !c->readable) {
             broke(c);
             return;
@@ -251,9 +289,9 @@ static void on_event(struct watch *w, uint32_t events)
     drive(c);
 }
 
-enum err h1_client_open(struct client_env *env, const struct net_addr *to, void *pool,
-                        void (*on_connect)(struct h1_client *c, enum err e, void *user), void *user,
-                        struct h1_client **out)
+static enum err open_conn(struct client_env *env, const struct net_addr *to, const struct client_tls *tls, void *pool,
+                          void (*on_connect)(struct h1_client *c, enum err e, void *user), void *user,
+                          struct h1_client **out)
 {
     int fd;
     bool done;
@@ -271,7 +309,14 @@ enum err h1_client_open(struct client_env *env, const struct net_addr *to, void 
                             .pool = pool,
                             .on_connect = on_connect,
                             .user = user,
+                            .fault = "",
                             .state = CONNECTING};
+    e = tls ? tls_upstream_stream(tls->upstream, tls->name, fd, tls->session, &c->tls) : ERR_OK;
+    if (e != ERR_OK) {
+        watch_close(&c->watch);
+        slab_give(&env->conns, c);
+        return e;
+    }
     env->n_open++;
     env->n_opened++;
     if (watch_add(env->io->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP) != ERR_OK) {
@@ -283,6 +328,25 @@ enum err h1_client_open(struct client_env *env, const struct net_addr *to, void 
     return ERR_OK;
 }
 
+enum err h1_client_open(struct client_env *env, const struct net_addr *to, void *pool,
+                        void (*on_connect)(struct h1_client *c, enum err e, void *user), void *user,
+                        struct h1_client **out)
+{
+    return open_conn(env, to, NULL, pool, on_connect, user, out);
+}
+
+enum err h1_client_open_tls(struct client_env *env, const struct net_addr *to, const struct client_tls *tls, void *pool,
+                            void (*on_connect)(struct h1_client *c, enum err e, void *user), void *user,
+                            struct h1_client **out)
+{
+    return open_conn(env, to, tls, pool, on_connect, user, out);
+}
+
+const char *h1_client_fault(const struct h1_client *c)
+{
+    return c->fault;
+}
+
 /* --- asking --- */
 
 static struct iovec piece(const char *p, size_t n)
@@ -292,7 +356,7 @@ static struct iovec piece(const char *p, size_t n)
 
 static enum err put(struct h1_client *c, struct client_stream *s, struct iovec *iov, int n)
 {
-    enum err e = pending_send(&c->out, c->watch.fd, iov, n, &s->bytes_out);
+    enum err e = pending_send(&c->out, c->watch.fd, c->tls, iov, n, &s->bytes_out);
     return e == ERR_OK || e == ERR_NO_MEMORY ? e : ERR_CLOSED;
 }
 
@@ -443,6 +507,7 @@ static void stream_release(struct client_stream *s)
     s->conn = NULL;
     c->stream = NULL;
     bool whole = c->state == ANSWERING && c->body_done && !c->chunk.n && c->sent_all && !pending_any(&c->out);
+    if (UNLIKELY(c->tls != NULL) && c->readable && !c->eof && tls_stream_quiet(c->tls)) c->readable = false;
     if (!whole || !c->keep || c->from != c->to || c->readable || c->eof) {
         conn_close(c);
         return;

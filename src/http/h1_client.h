@@ -29,6 +29,22 @@ MUST_USE enum err h1_client_open(struct client_env *env, const struct net_addr *
                                  void (*on_connect)(struct h1_client *c, enum err e, void *user), void *user,
                                  struct h1_client **out);
 
+/* The same over verified TLS (net/tls_upstream.h): on_connect comes when the handshake is done; ERR_DENIED and
+ * ERR_MALFORMED: it failed, h1_client_fault tells how. `name`: what the certificate must be for, if not what `tls`
+ * says; `session` is kept by whoever keeps the pool, for as long as connections to it are open. */
+struct tls_upstream;
+struct tls_session;
+struct client_tls {
+    struct tls_upstream *upstream; /* the connection has a reference of its own */
+    struct tls_session *session;   /* NULL: none is resumed */
+    str name;                      /* good until on_connect */
+};
+MUST_USE enum err h1_client_open_tls(struct client_env *env, const struct net_addr *to, const struct client_tls *tls,
+                                     void *pool, void (*on_connect)(struct h1_client *c, enum err e, void *user),
+                                     void *user, struct h1_client **out);
+/* Within on_connect: why TLS failed, a constant ("certificate has expired"); "" otherwise. */
+const char *h1_client_fault(const struct h1_client *c);
+
 /* Closes a connection that no stream is attached to (connecting or idle). */
 void h1_client_abandon(struct h1_client *c);
 

@@ -5,6 +5,11 @@
 void h1_conn_close(struct h1_conn *c)
 {
     if (c->state == CONN_CLOSED) return;
+    /* "the end" is only said where it is one: never behind half an answer */
+    if (UNLIKELY(c->state == CONN_HANDSHAKE))
+        h1_conn_shaken(c);
+    else if (UNLIKELY(c->tls != NULL) && c->state != CONN_BUSY && !c->stream && !c->broken && !pending_any(&c->out))
+        tls_stream_end(c->tls);
     c->state = CONN_CLOSED;
     watch_close(&c->watch);
     timer_clear(c->env->io->loop, &c->timer);
@@ -41,6 +46,7 @@ void h1_conn_linger(struct h1_conn *c)
         h1_conn_close(c);
         return;
     }
+    if (c->tls) tls_stream_end(c->tls);
     (void)shutdown(c->watch.fd, SHUT_WR);
     c->deadline_ms = h1_conn_now_ms(c) + c->env->timeouts.linger_ms;
     h1_conn_arm(c);

@@ -1,11 +1,12 @@
 /* Private to the HTTP/1.1 connections that we answer: what one of them is, and what the parts call of each other.
- * h1_server.c walks it through its states, h1_pace.c has its deadlines, h1_close.c its end. */
+ * h1_server.c walks it through its states, h1_shake.c through the handshake of TLS, h1_pace.c has its deadlines,
+ * h1_close.c its end. */
 #ifndef SALLYPORT_HTTP_H1_CONN_H
 #define SALLYPORT_HTTP_H1_CONN_H
 
 #include "http/h1_server.h"
 
-enum h1_conn_state { CONN_IDLE, CONN_HEAD, CONN_BUSY, CONN_FLUSH, CONN_LINGER, CONN_CLOSED };
+enum h1_conn_state { CONN_IDLE, CONN_HEAD, CONN_BUSY, CONN_FLUSH, CONN_LINGER, CONN_CLOSED, CONN_HANDSHAKE };
 
 /* Whose turn it is, told in time: how long we waited for the other side, and what it moved. */
 struct h1_pace {
@@ -22,9 +23,11 @@ struct h1_conn {
     struct h1_conn *next, **link;
     struct server_stream *stream;
     void *listener;
-    char *in;          /* a buffer, or NULL */
-    uint32_t base;     /* where the body area begins: the head lies before it */
-    uint32_t from, to; /* unread bytes */
+    struct tls_stream *tls;          /* NULL: clear text, or nothing has come yet */
+    const struct tls_peer *tls_peer; /* once the handshake is done */
+    char *in;                        /* a buffer, or NULL */
+    uint32_t base;                   /* where the body area begins: the head lies before it */
+    uint32_t from, to;               /* unread bytes */
     uint32_t requests;
     struct h1_scan scan;
     struct h1_chunked chunked;
@@ -34,6 +37,7 @@ struct h1_conn {
     struct h1_pace in_pace, out_pace;
     uint64_t deadline_ms; /* 0: none */
     struct net_peer peer;
+    struct h1_conn *shake_next, **shake_link; /* in env->shaking, in the order of their first byte */
     uint8_t state, framing;
     bool readable, eof, broken; /* bytes may wait; the client ended its side; the socket failed */
     bool keep;                  /* the connection may carry another request */
@@ -60,6 +64,16 @@ static inline void h1_conn_buffer_give(struct h1_conn *c)
 
 /* More bytes into the buffer. ERR_AGAIN: none now; ERR_LIMIT: no room or no buffer; ERR_CLOSED. */
 MUST_USE enum err h1_conn_fill(struct h1_conn *c);
+
+/* --- h1_shake.c --- */
+
+/* A connection of which the client's first bytes of TLS are there, or more of them. True: it is done, the connection
+ * may have a request. */
+MUST_USE bool h1_conn_shake(struct h1_conn *c);
+/* It is over, one way or the other. */
+void h1_conn_shaken(struct h1_conn *c);
+/* It took too long. */
+void h1_conn_shake_late(struct h1_conn *c);
 
 /* --- h1_pace.c --- */
 

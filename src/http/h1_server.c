@@ -1,12 +1,12 @@
 /* A connection's life:
  *
+ *   HANDSHAKE (h1_conn_shake), with TLS ──► IDLE
  *   IDLE ──first byte──► HEAD ──whole head (read_head)──► BUSY ──stream_done──► IDLE (next_request)
  *                                                                          ├──► FLUSH, the answer still leaves ──► IDLE
  *                                                                          └──► LINGER (h1_conn_linger) ──► closed
- * Only HEAD (head_ms), IDLE (idle_ms), LINGER (linger_ms, once the answer has left) and a pace that is too slow have
- * deadlines here (h1_pace.c).
- * IDLE, FLUSH and LINGER own no stream; only IDLE owns no buffer. A closed connection is freed by its task at the end
- * of the turn, so that no event of the same turn meets freed memory. */
+ * Only HANDSHAKE and HEAD (head_ms), IDLE (idle_ms), LINGER (linger_ms, once the answer has left) and a pace that is
+ * too slow have deadlines here (h1_pace.c). IDLE, FLUSH and LINGER own no stream; only IDLE owns no buffer. A closed
+ * connection is freed by its task at the end of the turn, so that no event of the same turn meets freed memory. */
 #include "http/h1_conn.h"
 
 #include <stdlib.h>
@@ -32,6 +32,7 @@ static void on_task(struct task *t)
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
     c->env->n_open--;
+    if (UNLIKELY(c->tls != NULL)) tls_stream_free(&c->tls, false);
     slab_give(&c->env->conns, c);
 }
 
@@ -45,6 +46,10 @@ static void on_time(struct timer *t)
     }
     c->deadline_ms = 0;
     switch ((enum h1_conn_state)c->state) {
+    case CONN_HANDSHAKE:
+        c->env->n_timed_out++;
+        h1_conn_shake_late(c);
+        break;
     case CONN_IDLE:
     case CONN_FLUSH:
     case CONN_LINGER:
@@ -73,13 +78,14 @@ static void on_event(struct watch *w, uint32_t events)
     }
     c->left = TURN_MAX;
     if (events & (EPOLLIN | EPOLLRDHUP)) c->readable = true;
+    if (UNLIKELY(c->tls != NULL) && events & EPOLLOUT && tls_stream_wants_out(c->tls)) c->readable = true;
     if (events & EPOLLRDHUP) {
         c->eof = true;
         if (c->stream) c->stream->client_ended = true;
     }
     if (events & EPOLLOUT && pending_any(&c->out)) {
         uint64_t sent = 0;
-        enum err e = pending_flush(&c->out, c->watch.fd, &sent);
+        enum err e = pending_flush(&c->out, c->watch.fd, c->tls, &sent);
         if (c->stream) c->stream->bytes_out += sent;
         h1_pace_moved(c, &c->out_pace, sent);
         if (e == ERR_CLOSED) {
@@ -103,7 +109,7 @@ void server_env_init(struct server_env *env, struct http_io *io, uint32_t max_co
     slab_init(&env->conns, sizeof(struct h1_conn), 64, max_conns);
 }
 
-void server_conn_open(struct server_env *env, int fd, const struct net_peer *peer, void *listener)
+static void conn_open(struct server_env *env, int fd, const struct net_peer *peer, void *listener, bool tls)
 {
     struct h1_conn *c = slab_take(&env->conns);
     env->n_accepted++;
@@ -112,7 +118,7 @@ void server_conn_open(struct server_env *env, int fd, const struct net_peer *pee
         struct watch w = {.fd = fd};
         size_t sent;
         env->n_refused++;
-        (void)!net_send(fd, full, sizeof full - 1, &sent);
+        if (!tls) (void)!net_send(fd, full, sizeof full - 1, &sent);
         watch_close(&w);
         return;
     }
@@ -122,6 +128,7 @@ void server_conn_open(struct server_env *env, int fd, const struct net_peer *pee
                           .env = env,
                           .peer = *peer,
                           .listener = listener,
+                          .state = tls ? CONN_HANDSHAKE : CONN_IDLE,
                           .next = env->open,
                           .link = &env->open};
     if (env->open) env->open->link = &c->next;
@@ -134,6 +141,16 @@ void server_conn_open(struct server_env *env, int fd, const struct net_peer *pee
     /* a connection that says nothing gets no longer than a head */
     c->deadline_ms = h1_conn_now_ms(c) + env->timeouts.head_ms;
     h1_conn_arm(c);
+}
+
+void server_conn_open(struct server_env *env, int fd, const struct net_peer *peer, void *listener)
+{
+    conn_open(env, fd, peer, listener, false);
+}
+
+void server_conn_open_tls(struct server_env *env, int fd, const struct net_peer *peer, void *listener)
+{
+    conn_open(env, fd, peer, listener, true);
 }
 
 void server_env_drain(struct server_env *env)
@@ -175,12 +192,12 @@ enum err h1_conn_fill(struct h1_conn *c)
     if (!c->in) c->in = slab_take(&io->buffers);
     size_t room = c->in ? io->buffer_size - c->to : 0, got = 0;
     if (!room) return ERR_LIMIT;
-    enum err e = net_recv(c->watch.fd, c->in + c->to, room, &got);
+    enum err e = transport_recv(c->watch.fd, c->tls, c->in + c->to, room, &got);
     if (e == ERR_AGAIN) c->readable = false;
     if (e != ERR_OK) return e == ERR_IO ? ERR_CLOSED : e; /* a client that is gone, one way or the other */
     c->to += (uint32_t)got;
     /* a short read emptied the socket: the next byte makes an event; after a FIN none comes, so look again */
-    if (got < room && !c->eof) c->readable = false;
+    if (got < room && !c->eof && transport_drained(c->tls)) c->readable = false;
     return ERR_OK;
 }
 
@@ -203,8 +220,8 @@ static void begin(struct h1_conn *c, struct server_stream *s, const struct h1_he
     s->handler = c->env->handler;
     s->conn = c;
     s->peer = &c->peer;
-    s->tls = NULL;
     s->listener = c->listener;
+    s->tls = c->tls_peer;
     s->head_size = head->size;
     s->bytes_in = head->size;
     s->bytes_out = 0;
@@ -286,6 +303,9 @@ static void drive(struct h1_conn *c)
     while (more) {
         more = false;
         switch ((enum h1_conn_state)c->state) {
+        case CONN_HANDSHAKE:
+            if (c->readable) more = h1_conn_shake(c);
+            break;
         case CONN_IDLE:
         case CONN_HEAD:
             if (c->readable || c->from < c->to) more = read_head(c);
@@ -409,7 +429,7 @@ static struct iovec piece(const char *p, size_t n)
 /* What is left goes out when the socket can take it; the pace of the reader is watched meanwhile. */
 static enum err put(struct h1_conn *c, struct iovec *iov, int n)
 {
-    enum err e = pending_send(&c->out, c->watch.fd, iov, n, &c->stream->bytes_out);
+    enum err e = pending_send(&c->out, c->watch.fd, c->tls, iov, n, &c->stream->bytes_out);
     if (e != ERR_OK) { /* part of it may have left: nothing can stand behind that */
         c->broken = true;
         return ERR_CLOSED;

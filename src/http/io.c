@@ -59,22 +59,25 @@ static enum err keep(struct http_pending *o, const struct iovec *iov, int n, siz
     return ERR_OK;
 }
 
-enum err pending_send(struct http_pending *o, int fd, struct iovec *iov, int n, uint64_t *counted)
+enum err pending_send(struct http_pending *o, int fd, struct tls_stream *tls, struct iovec *iov, int n,
+                      uint64_t *counted)
 {
     size_t sent = 0;
     if (LIKELY(!pending_any(o))) {
-        enum err e = n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len, &sent) : net_sendv(fd, iov, n, &sent);
+        enum err e = UNLIKELY(tls != NULL) ? tls_stream_sendv(tls, iov, n, &sent)
+                     : n == 1              ? net_send(fd, iov[0].iov_base, iov[0].iov_len, &sent)
+                                           : net_sendv(fd, iov, n, &sent);
         if (e != ERR_OK) return e;
     }
     *counted += sent;
     return keep(o, iov, n, sent);
 }
 
-enum err pending_flush(struct http_pending *o, int fd, uint64_t *counted)
+enum err pending_flush(struct http_pending *o, int fd, struct tls_stream *tls, uint64_t *counted)
 {
     if (!pending_any(o)) return ERR_OK;
     size_t sent = 0;
-    enum err e = net_send(fd, o->p + o->at, o->n - o->at, &sent);
+    enum err e = transport_send(fd, tls, o->p + o->at, o->n - o->at, &sent);
     if (e != ERR_OK) return e;
     *counted += sent;
     o->at += sent;

@@ -6,7 +6,7 @@
 #include "base/slab.h"
 #include "http/h1.h"
 #include "net/loop.h"
-#include "net/socket.h"
+#include "net/transport.h"
 
 struct http_io {
     struct loop *loop;
@@ -40,9 +40,10 @@ static inline bool pending_any(const struct http_pending *o)
 
 /* Sends the pieces in order, behind what waits already; what the socket does not take is copied into *o.
  * ERR_CLOSED, ERR_NO_MEMORY. */
-MUST_USE enum err pending_send(struct http_pending *o, int fd, struct iovec *iov, int n, uint64_t *counted);
+MUST_USE enum err pending_send(struct http_pending *o, int fd, struct tls_stream *tls, struct iovec *iov, int n,
+                               uint64_t *counted);
 /* Goes on with the remainder. ERR_OK: all gone, ERR_AGAIN, ERR_CLOSED. */
-MUST_USE enum err pending_flush(struct http_pending *o, int fd, uint64_t *counted);
+MUST_USE enum err pending_flush(struct http_pending *o, int fd, struct tls_stream *tls, uint64_t *counted);
 void pending_free(struct http_pending *o);
 
 /* Body bytes as they go on the wire: 1 piece as they are, or with the chunked coding around them, the last chunk and

@@ -13,7 +13,7 @@
 
 struct server_stream;
 struct client_stream;
-struct tls_peer;
+struct tls_peer; /* net/tls_stream.h */
 
 /* --- server side --- */
 

@@ -158,7 +158,7 @@ static void begin(struct tls_stream *s)
 
 void tls_stream_end(struct tls_stream *s)
 {
-    if (!s->done || s->broken) return;
+    if (!s->done || s->broken || SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN) return;
     begin(s);
     (void)SSL_shutdown(s->ssl);
     ERR_clear_error();
@@ -169,7 +169,7 @@ void tls_stream_free(struct tls_stream **out, bool polite)
     struct tls_stream *s = *out;
     if (!s) return;
     *out = NULL;
-    if (polite && !(SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN)) tls_stream_end(s);
+    if (polite) tls_stream_end(s);
     SSL_free(s->ssl);
     ERR_clear_error();
     if (s->server) tls_server_forget(s);
@@ -308,6 +308,22 @@ enum err tls_stream_recv(struct tls_stream *s, void *buf, size_t n, size_t *got)
     if (!total) return s->drained ? ERR_AGAIN : ERR_IO;
     *got = total;
     return ERR_OK;
+}
+
+bool tls_stream_quiet(struct tls_stream *s)
+{
+    char one;
+    size_t got;
+    if (!s->done || s->broken) return false;
+    for (;;) {
+        begin(s);
+        int rc = SSL_peek_ex(s->ssl, &one, 1, &got);
+        if (rc == 1 || failure(s, rc) != ERR_OK) return false;
+        if (s->blocked) break;
+        if (++s->idle > IDLE_RECORDS_MAX) return false;
+    }
+    s->drained = true;
+    return true;
 }
 
 bool tls_stream_drained(const struct tls_stream *s)

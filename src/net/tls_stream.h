@@ -40,6 +40,8 @@ const char *tls_stream_reason(const struct tls_stream *s);
 /* See transport.h. */
 MUST_USE enum err tls_stream_recv(struct tls_stream *s, void *buf, size_t n, size_t *got);
 bool tls_stream_drained(const struct tls_stream *s);
+/* Whether the peer has said nothing for us, and has not ended; what it told TLS (tickets) is taken in. */
+bool tls_stream_quiet(struct tls_stream *s);
 /* Whether reading goes on only once the socket takes bytes again: then to be called after that event, too. */
 bool tls_stream_wants_out(const struct tls_stream *s);
 MUST_USE enum err tls_stream_sendv(struct tls_stream *s, struct iovec *iov, int n, size_t *sent);
