@@ -265,6 +265,7 @@ void check_config(struct reader *r, const struct yaml *root)
     check_keys(&n);
     check_addresses(r);
     check_limits(r, root);
+    check_edge(r);
     check_routes(r);
     map_free(&n.actions);
     map_free(&n.services);

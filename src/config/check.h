@@ -7,4 +7,7 @@
 
 void check_config(struct reader *r, const struct yaml *root);
 
+/* The same of what is at the edge: listeners, certificates, limits, quotas (config/check_edge.c). */
+void check_edge(struct reader *r);
+
 #endif

@@ -14,14 +14,17 @@
 #include "crypto/key.h"
 
 /* Bounds of what one file may hold. */
-#define CONFIG_MAX_ACTIONS   20000
-#define CONFIG_MAX_NAMES     4096 /* products, services, roles, permissions: each */
-#define CONFIG_MAX_ISSUERS   256
-#define CONFIG_MAX_SEGMENTS  32 /* of one pattern */
-#define CONFIG_MAX_PARAMS    8  /* of one pattern */
-#define CONFIG_MAX_WORKERS   64
-#define CONFIG_MAX_LISTENERS 16
-#define CONFIG_MAX_NETWORKS  64
+#define CONFIG_MAX_ACTIONS      20000
+#define CONFIG_MAX_NAMES        4096 /* products, services, roles, permissions: each */
+#define CONFIG_MAX_ISSUERS      256
+#define CONFIG_MAX_SEGMENTS     32 /* of one pattern */
+#define CONFIG_MAX_PARAMS       8  /* of one pattern */
+#define CONFIG_MAX_WORKERS      64
+#define CONFIG_MAX_LISTENERS    16
+#define CONFIG_MAX_NETWORKS     64
+#define CONFIG_MAX_CERTIFICATES 64
+#define CONFIG_MAX_LIMITS       16 /* in one place */
+#define CONFIG_MAX_PINS         64 /* of one product */
 
 /* Algorithms of crypto/key.h that the Authentication Service signs with: bits of a mask. */
 #define CONFIG_SIGNING_ALGS (1u << ALG_ES256 | 1u << ALG_ES384 | 1u << ALG_RS256 | 1u << ALG_PS256 | 1u << ALG_EDDSA)

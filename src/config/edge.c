@@ -11,6 +11,17 @@ const char *caller_kind_name(enum caller_kind k)
     return name_of(names, ARRAY_LEN(names), k);
 }
 
+const char *credential_name(unsigned accept_bit)
+{
+    switch (accept_bit) {
+    case ACCEPT_TOKEN: return "token";
+    case ACCEPT_APIKEY: return "apikey";
+    case ACCEPT_SIGNATURE: return "signature";
+    case ACCEPT_CERTIFICATE: return "certificate";
+    default: return "none";
+    }
+}
+
 const char *limit_per_name(enum limit_per p)
 {
     static const char *const names[] = {"user", "key", "product", "address", "caller", "action"};

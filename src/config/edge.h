@@ -71,6 +71,7 @@ struct snapshot_retry {
 };
 
 const char *caller_kind_name(enum caller_kind k);   /* "user", "service", "third-party", "none" */
+const char *credential_name(unsigned accept_bit);   /* "token", "apikey", "signature", "certificate"; "none" */
 const char *limit_per_name(enum limit_per p);       /* "user" … "action" */
 const char *quota_window_name(enum quota_window w); /* "hour", "day", "month" */
 

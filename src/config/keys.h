@@ -14,6 +14,7 @@ struct key_def;
 enum key_shape {
     SHAPE_FLAG,     /* bool */
     SHAPE_NUMBER,   /* uint32_t */
+    SHAPE_NUMBER64, /* uint64_t */
     SHAPE_SIZE,     /* uint32_t, bytes */
     SHAPE_SIZE64,   /* uint64_t, bytes */
     SHAPE_MS,       /* uint32_t, milliseconds */
@@ -48,7 +49,7 @@ struct key_def {
     bool required;
     bool nullable;         /* SHAPE_LIST: null is the empty list, and not the default */
     uint16_t offset;       /* in the struct that the map is read into */
-    uint16_t count_offset; /* SHAPE_NAMED: of the uint32_t with the number of entries */
+    uint16_t count_offset; /* SHAPE_NAMED: of the uint32_t with the number of entries; of others that read a list */
     uint64_t min, max;     /* of a number, size or duration; of the entries of a list */
     const char *const *choices;
     const struct key_map *map; /* SHAPE_MAP, SHAPE_NAMED; SHAPE_CUSTOM: of its entries, for documents */

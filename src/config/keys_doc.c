@@ -44,7 +44,8 @@ static void put_type(struct buf *out, const struct key_def *def)
     }
     switch (def->shape) {
     case SHAPE_FLAG: buf_puts(out, "`true` or `false`"); break;
-    case SHAPE_NUMBER: buf_puts(out, "number"); break;
+    case SHAPE_NUMBER:
+    case SHAPE_NUMBER64: buf_puts(out, "number"); break;
     case SHAPE_SIZE:
     case SHAPE_SIZE64: buf_puts(out, "size"); break;
     case SHAPE_MS: buf_puts(out, "time"); break;
@@ -72,6 +73,7 @@ static void put_bound(struct buf *out, const struct key_def *def)
     char least[VALUE_TEXT] = "", most[VALUE_TEXT] = "";
     switch (def->shape) {
     case SHAPE_NUMBER:
+    case SHAPE_NUMBER64:
         buf_printf(out, "%llu to %llu", (unsigned long long)def->min, (unsigned long long)def->max);
         return;
     case SHAPE_SIZE:

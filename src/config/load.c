@@ -109,18 +109,45 @@ static str absolute(struct reader *r, str path)
     return joined;
 }
 
+static void absolute_secret(struct reader *r, struct config_secret *secret)
+{
+    if (secret->provider == SECRET_FILE) secret->value.s = absolute(r, secret->value.s);
+}
+
+static void resolve_edge_paths(struct reader *r)
+{
+    struct config *c = r->c;
+    for (uint32_t i = 0; i < c->n_services; i++) {
+        struct config_tls_client *t = &c->services[i].tls;
+        t->ca.s = absolute(r, t->ca.s);
+        t->cert.s = absolute(r, t->cert.s);
+        absolute_secret(r, &t->key);
+    }
+    for (uint32_t i = 0; i < c->tls.n_certificates; i++) {
+        struct config_certificate *one = &c->tls.certificates[i];
+        one->cert.s = absolute(r, one->cert.s);
+        one->ocsp.s = absolute(r, one->ocsp.s);
+        absolute_secret(r, &one->key);
+    }
+    c->tls.clients_ca.s = absolute(r, c->tls.clients_ca.s);
+    c->tracing.ca.s = absolute(r, c->tracing.ca.s);
+    for (uint32_t i = 0; i < c->tracing.n_headers; i++) absolute_secret(r, &c->tracing.headers[i].value);
+}
+
 static void resolve_paths(struct reader *r, const char *data)
 {
     struct config *c = r->c;
     c->data.s = data ? arena_copy(r->mem, str_of(data)) : absolute(r, c->data.s);
     if (!c->data.s.p) r->d->lost = true;
-    if (c->seal.provider == SECRET_FILE) c->seal.value.s = absolute(r, c->seal.value.s);
+    absolute_secret(r, &c->seal);
     for (uint32_t i = 0; i < c->n_issuers; i++) {
         struct config_issuer *issuer = &c->issuers[i];
         issuer->keys_file.s = absolute(r, issuer->keys_file.s);
         issuer->keys_ca.s = absolute(r, issuer->keys_ca.s);
-        if (issuer->secret.provider == SECRET_FILE) issuer->secret.value.s = absolute(r, issuer->secret.value.s);
+        absolute_secret(r, &issuer->secret);
     }
+    for (uint32_t i = 0; i < c->n_products; i++) absolute_secret(r, &c->products[i].mac_key);
+    resolve_edge_paths(r);
 }
 
 /* --- text to tree to configuration --- */

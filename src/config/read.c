@@ -132,7 +132,7 @@ static void read_flag(struct reader *r, const struct yaml *v, bool *out)
     read_complain(r, "type", v, "", "must be true or false, not %s", yaml_type_name(v->type));
 }
 
-static void read_number(struct reader *r, const struct key_def *def, const struct yaml *v, uint32_t *out)
+static void read_number(struct reader *r, const struct key_def *def, const struct yaml *v, uint64_t *out)
 {
     int64_t n;
     if (!has_value(r, v)) return;
@@ -141,7 +141,7 @@ static void read_number(struct reader *r, const struct key_def *def, const struc
                       (unsigned long long)def->max);
         return;
     }
-    *out = (uint32_t)n;
+    *out = (uint64_t)n;
 }
 
 /* What the author may have meant with "10 sec" or "16KiB", as a fix; "" when it cannot be told. */
@@ -211,7 +211,7 @@ static void choices_text(const char *const *choices, char *out, size_t room)
     }
 }
 
-static bool read_choice(struct reader *r, const char *const *choices, const struct yaml *v, unsigned *out)
+bool read_choice(struct reader *r, const char *const *choices, const struct yaml *v, unsigned *out)
 {
     char all[256] = "";
     struct value_nearest near = {0};
@@ -236,7 +236,7 @@ const struct yaml *read_items(const struct yaml *v, uint32_t *n)
     return v->type == YAML_LIST ? v->first : v;
 }
 
-static void read_mask(struct reader *r, const struct key_def *def, const struct yaml *v, uint8_t *out)
+void read_mask(struct reader *r, const struct key_def *def, const struct yaml *v, uint8_t *out)
 {
     uint32_t n;
     if (!has_value(r, v)) return;
@@ -431,7 +431,12 @@ static void read_value(struct reader *r, const struct key_def *def, const struct
     }
     switch (def->shape) {
     case SHAPE_FLAG: read_flag(r, v, at); break;
-    case SHAPE_NUMBER: read_number(r, def, v, at); break;
+    case SHAPE_NUMBER64: read_number(r, def, v, at); break;
+    case SHAPE_NUMBER:
+        wide = *(uint32_t *)at;
+        read_number(r, def, v, &wide);
+        *(uint32_t *)at = (uint32_t)wide;
+        break;
     case SHAPE_SIZE64: read_size(r, def, v, at); break;
     case SHAPE_SIZE:
         wide = *(uint32_t *)at;

@@ -41,6 +41,15 @@ bool read_text(struct reader *r, const struct yaml *v, text_check *check, struct
 /* One text or a list of texts, by def->check, min and max; with SHAPE_LIST_ANY also the word `any`. */
 void read_list(struct reader *r, const struct key_def *def, const struct yaml *v, struct config_list *out);
 
+/* One of the words; false after a complaint. */
+bool read_choice(struct reader *r, const char *const *choices, const struct yaml *v, unsigned *out);
+
+/* One or a list of def->choices as bits. */
+void read_mask(struct reader *r, const struct key_def *def, const struct yaml *v, uint8_t *out);
+
+/* HOST:PORT and its kin; false after a complaint. */
+bool read_address(struct reader *r, const struct yaml *v, bool need_host, struct config_address *out);
+
 /* The values of "one or a list": how many there are and the first of them. A text alone is a list of one. */
 const struct yaml *read_items(const struct yaml *v, uint32_t *n);
 static inline const struct yaml *read_next(const struct yaml *list, const struct yaml *item)
@@ -68,7 +77,7 @@ void *read_alloc(struct reader *r, size_t count, size_t size);
 /* Keeps the value out of every message: it may be a secret that was written in the wrong place. */
 void read_hide(struct reader *r, const struct yaml *v);
 
-/* --- what the table's functions are (config/sections.c) --- */
+/* --- what the table's functions are --- */
 void read_version(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_gateway(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_admin(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
@@ -79,6 +88,32 @@ void read_secret(struct reader *r, const struct key_def *def, const struct yaml 
 void read_product_keys(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_rate(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
 void read_authentication(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_limits(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_limit_rate(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_limit_per(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_percent(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_instance_address(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_health(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_health_request(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_eject(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_breaker(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_hash(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_server_name(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_service_tls(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_listener_address(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_certificates(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_tls_minimum(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_tls(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_pins(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_trace_headers(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_tracing(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_socket(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_caller(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void read_accept(struct reader *r, const struct key_def *def, const struct yaml *v, void *base);
+void begin_edge_limit(void *elem);
+void begin_product_limit(void *elem);
+void begin_action_limit(void *elem);
+void end_service(struct reader *r, const struct yaml *v, void *elem);
 void begin_issuer(void *elem);
 void begin_service(void *elem);
 void begin_action(void *elem);

@@ -19,7 +19,7 @@ void read_version(struct reader *r, const struct key_def *def, const struct yaml
 
 /* --- addresses --- */
 
-static bool read_address(struct reader *r, const struct yaml *v, bool need_host, struct config_address *out)
+bool read_address(struct reader *r, const struct yaml *v, bool need_host, struct config_address *out)
 {
     struct config_str text;
     const char *why;
@@ -38,47 +38,6 @@ static bool read_address(struct reader *r, const struct yaml *v, bool need_host,
     return true;
 }
 
-/* An element of an array that begins with an address. */
-static struct config_address *address_at(char *all, size_t size, uint32_t i)
-{
-    return (struct config_address *)(void *)(all + i * size);
-}
-
-static uint32_t read_addresses(struct reader *r, const struct yaml *v, bool need_host, uint32_t max, size_t size,
-                               void **out)
-{
-    uint32_t n, got = 0;
-    if (v->type == YAML_REFUSED) return 0;
-    const struct yaml *item = read_items(v, &n);
-    if (n == 0 || n > max) {
-        read_complain(r, "list", v, "", n ? "must have at most %u addresses" : "must have at least one address", max);
-        return 0;
-    }
-    char *all = read_alloc(r, n, size);
-    if (!all) return 0;
-    for (; item; item = read_next(v, item)) {
-        struct config_address *a = address_at(all, size, got);
-        if (!read_address(r, item, need_host, a)) continue;
-        bool twice = false;
-        for (uint32_t i = 0; i < got && !twice; i++) twice = str_eq(address_at(all, size, i)->text, a->text);
-        if (twice)
-            read_complain(r, "twice", item, "", "has '%.*s' twice", STR_ARG(a->text));
-        else
-            got++;
-    }
-    *out = all;
-    return got;
-}
-
-void read_gateway(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
-{
-    (void)def;
-    struct config *c = base;
-    void *all = NULL;
-    c->n_gateway = read_addresses(r, v, false, CONFIG_MAX_LISTENERS, sizeof *c->gateway, &all);
-    c->gateway = all;
-}
-
 void read_admin(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
 {
     (void)def;
@@ -87,14 +46,6 @@ void read_admin(struct reader *r, const struct key_def *def, const struct yaml *
         c->has_admin = false;
     else
         read_address(r, v, false, &c->admin);
-}
-
-void read_instances(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
-{
-    struct config_service *s = base;
-    void *all = NULL;
-    s->n_instances = read_addresses(r, v, true, (uint32_t)def->max, sizeof *s->instances, &all);
-    s->instances = all;
 }
 
 void read_networks(struct reader *r, const struct key_def *def, const struct yaml *v, void *base)
@@ -321,24 +272,18 @@ void read_product_keys(struct reader *r, const struct key_def *def, const struct
 void end_product(struct reader *r, const struct yaml *v, void *elem)
 {
     const struct config_product *p = elem;
-    const struct yaml *keys = yaml_get(v, STR("keys"));
-    if (p->auth == PRODUCT_TOKEN && keys)
-        read_complain_key(r, "product", keys, "leave `keys` out, or write auth: apikey",
-                          "has keys, but with auth: token nobody looks at them");
+    static const char *const of_its_own[] = {"keys", "certificates", "signature"};
+    for (size_t i = 0; i < ARRAY_LEN(of_its_own) && p->auth == PRODUCT_TOKEN; i++) {
+        const struct yaml *key = yaml_get(v, str_of(of_its_own[i]));
+        char fix[64];
+        snprintf(fix, sizeof fix, "leave `%s` out, or write auth: apikey", of_its_own[i]);
+        if (key)
+            read_complain_key(r, "product", key, fix, "has %s, but with auth: token nobody looks at %s", of_its_own[i],
+                              of_its_own[i][0] == 's' ? "it" : "them");
+    }
 }
 
-/* --- services and actions --- */
-
-void begin_service(void *elem)
-{
-    struct config_service *s = elem;
-    *s = (struct config_service){.name = s->name,
-                                 .at = s->at,
-                                 .implicit = true,
-                                 .eject = {.failures = 5, .base_ms = 10000, .at_most = 50},
-                                 .pool = {.idle = 256, .open = 1024, .waiting = 256},
-                                 .retry = {.attempts = 2, .budget = 20}};
-}
+/* --- actions --- */
 
 /* Where in the file byte `at` of a text stands, if the text stands there without escapes. */
 static struct config_pos inside(const struct yaml *v, size_t at)
@@ -378,7 +323,6 @@ void end_action(struct reader *r, const struct yaml *v, void *elem)
     if (a->is_public && accept)
         read_complain_key(r, "public", accept, "a public action looks at no credential",
                           "has both `public: true` and `accept`");
-    if (a->is_public) return;
-    if (!accept) a->accept[CALLER_USER] = ACCEPT_TOKEN;
-    for (int kind = CALLER_SERVICE; kind < CALLER_KINDS; kind++) a->accept[kind] = a->accept[CALLER_USER];
+    for (int kind = CALLER_USER; kind < CALLER_KINDS && !a->is_public && !accept; kind++)
+        a->accept[kind] = ACCEPT_TOKEN;
 }

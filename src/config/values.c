@@ -42,18 +42,44 @@ enum err value_duration(str s, uint64_t *ms)
     return with_unit(s, durations, ARRAY_LEN(durations), ms);
 }
 
-enum err value_rate(str s, struct config_rate *out)
+static enum err rate_in(str s, size_t n_windows, struct config_rate *out)
 {
-    static const struct unit windows[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
+    static const struct unit windows[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
     uint64_t count;
     str window = s, digits = str_cut(&window, '/');
     if (str_to_u64(digits, &count) != ERR_OK || count < 1 || count > 1000000) return ERR_MALFORMED;
-    for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
+    for (size_t i = 0; i < n_windows; i++) {
         if (!str_eq(window, str_of(windows[i].name))) continue;
         *out = (struct config_rate){(uint32_t)count, (uint32_t)windows[i].factor};
         return ERR_OK;
     }
     return ERR_MALFORMED;
+}
+
+enum err value_rate(str s, struct config_rate *out)
+{
+    return rate_in(s, 3, out);
+}
+
+enum err value_day_rate(str s, struct config_rate *out)
+{
+    return rate_in(s, 4, out);
+}
+
+enum err value_percent(str s, uint32_t *ppm)
+{
+    uint64_t whole, part = 0;
+    if (!str_ends(s, STR("%"))) return ERR_MALFORMED;
+    str digits = str_first(s, s.n - 1), behind = digits;
+    bool point = str_has(digits, '.');
+    str before = str_cut(&behind, '.');
+    if (str_to_u64(before, &whole) != ERR_OK || whole > 100) return ERR_MALFORMED;
+    if (point && (behind.n == 0 || behind.n > 4 || str_to_u64(behind, &part) != ERR_OK)) return ERR_MALFORMED;
+    for (size_t i = point ? behind.n : 4; i < 4; i++) part *= 10;
+    uint64_t all = whole * 10000 + part;
+    if (all > 1000000) return ERR_MALFORMED;
+    *ppm = (uint32_t)all;
+    return ERR_OK;
 }
 
 static void unit_text(uint64_t v, const struct unit *units, size_t n_units, char out[VALUE_TEXT])

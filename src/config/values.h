@@ -40,6 +40,12 @@ bool value_user_base_ok(str s);
 /* "10/m": so many in a second (s), minute (m) or hour (h); 1 to a million. ERR_MALFORMED. */
 MUST_USE enum err value_rate(str s, struct config_rate *out);
 
+/* The same, or in a day (d). */
+MUST_USE enum err value_day_rate(str s, struct config_rate *out);
+
+/* "12.5%": millionths of the whole; at most four digits behind the point, at most 100%. ERR_MALFORMED. */
+MUST_USE enum err value_percent(str s, uint32_t *ppm);
+
 /* Whether the text has a control character (also DEL, and C1 controls as UTF-8). */
 bool value_has_control(str s);
 

@@ -8,10 +8,10 @@
 /* --- paths of the table and of the schema --- */
 
 struct paths {
-    char v[400][96];
-    const struct json *schema[400]; /* of that key */
-    const struct json *parent[400]; /* the map it is in */
-    const struct key_def *def[400];
+    char v[1000][96];
+    const struct json *schema[1000]; /* of that key */
+    const struct json *parent[1000]; /* the map it is in */
+    const struct key_def *def[1000];
     size_t n;
 };
 
