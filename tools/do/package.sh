@@ -5,7 +5,7 @@ need $PKG_BUILD $PKG_PACKAGE
 build build-package/build --buildtype=release -Db_lto=true -Db_ndebug=false -Dtests=false --prefix=/usr
 version=$(meson introspect --projectinfo build-package/build | python3 -c 'import json, sys; print(json.load(sys.stdin)["version"])')-1
 arch=$(dpkg --print-architecture)
-maintainer=${DEBEMAIL:-Sallyport <sallyport@localhost.localdomain>}
+maintainer="${DEBFULLNAME:-Sallyport} <${DEBEMAIL:-packages@sallyport.example}>"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 export SOURCE_DATE_EPOCH
 root=$PWD/build-package/root
@@ -20,15 +20,14 @@ mv "$root/usr/lib/systemd" "$root/lib/systemd"
 strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/bin/sallyport"
 
 doc=$root/usr/share/doc/sallyport
-mkdir -p "$doc/examples" "$root/etc/sallyport" "$root/usr/share/sallyport" "$root/usr/share/lintian/overrides"
+mkdir -p "$doc/examples" "$root/etc/sallyport" "$root/usr/share/sallyport"
 install -m 644 packaging/debian/sallyport.yaml "$root/etc/sallyport/sallyport.yaml"
 install -m 644 packaging/grafana/sallyport.json packaging/prometheus/sallyport.rules.yml docs/sallyport.schema.json "$root/usr/share/sallyport/"
 install -m 644 docs/*.md README.md "$doc/"
 install -m 644 examples/config/*.yaml "$doc/examples/"
-install -m 644 packaging/debian/lintian-overrides "$root/usr/share/lintian/overrides/sallyport"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: Sallyport\n\n'
-    printf 'Files: *\nCopyright: the authors of Sallyport\nLicense: Apache-2.0\n On Debian systems the whole text is in /usr/share/common-licenses/Apache-2.0.\n'
+    printf 'Files: *\nCopyright: 2026 the authors of Sallyport\nLicense: Apache-2.0\n On Debian systems the whole text is in /usr/share/common-licenses/Apache-2.0.\n'
 } >"$doc/copyright"
 {
     printf 'sallyport (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/sallyport/changelog.gz.\n\n' "$version"
