@@ -236,7 +236,7 @@ static enum step choose_product(struct exchange *x, const struct snapshot_produc
 static enum step also(struct exchange *x, const struct snapshot_product *p, uint8_t credential,
                       const struct snapshot_product **own, uint8_t *verified)
 {
-    if (*own && *own != p) return refuse(x, REASON_PRODUCT_MISMATCH, callers_credential_name(credential));
+    if (*own && *own != p) return refuse(x, REASON_PRODUCT_MISMATCH, credential_name(credential));
     *own = p;
     *verified |= credential;
     return STEP_NEXT;

@@ -1,16 +1,5 @@
 #include "proxy/callers.h"
 
-const char *callers_credential_name(uint8_t credential)
-{
-    switch (credential) {
-    case ACCEPT_TOKEN: return "token";
-    case ACCEPT_APIKEY: return "apikey";
-    case ACCEPT_SIGNATURE: return "signature";
-    case ACCEPT_CERTIFICATE: return "certificate";
-    default: return "none";
-    }
-}
-
 static bool is_kind(enum caller_kind k)
 {
     return k > CALLER_NONE && k < CALLER_KINDS;

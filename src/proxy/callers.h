@@ -29,7 +29,4 @@ struct callers_choice {
 MUST_USE enum err callers_choose(const uint8_t accept[CALLER_KINDS], const struct callers_verified *v,
                                  struct callers_choice *out, enum reason *why, const char **fault);
 
-/* "token", "apikey", "signature", "certificate"; "none". */
-const char *callers_credential_name(uint8_t credential);
-
 #endif

@@ -22,6 +22,8 @@ void exchange_record(struct exchange *x)
         .reason = x->reason,
         .effect = x->effect,
         .gate = GATE,
+        .caller = (uint8_t)x->caller,
+        .credential = x->credential,
         .bytes_in = x->down.bytes_in,
         .bytes_out = x->down.bytes_out,
         .id = str_make(x->id, ULID_LEN),

@@ -1,7 +1,6 @@
 #include "roles/gateway_private.h"
 
 #include "base/metrics.h"
-#include "proxy/callers.h"
 #include "proxy/facts.h"
 #include "serve/control.h"
 
@@ -202,7 +201,7 @@ static str accepted(const struct snapshot_action *a, struct arena *mem)
         sep = "";
         for (unsigned bit = 1; bit < 1u << ACCEPT_BITS; bit <<= 1) {
             if (!(by[k] & bit)) continue;
-            text = arena_printf(mem, "%.*s%s%s", STR_ARG(text), sep, callers_credential_name((uint8_t)bit));
+            text = arena_printf(mem, "%.*s%s%s", STR_ARG(text), sep, credential_name(bit));
             sep = ", ";
         }
         if (same) break;

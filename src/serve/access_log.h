@@ -1,9 +1,9 @@
 /* One line of access log a request, from the outcome of a request.
  *
  * Keys: ts level role msg="access" trace_id decision_id gate method path status decision reason duration_us
- * bytes_in bytes_out, then those that are known of correlation_id (only when it is not the decision_id) action product
- * client issuer sub upstream remote fault. A value that is too long is cut and "cut":true stands at the line's end. On
- * a terminal a line of text. */
+ * bytes_in bytes_out, then those that are known of correlation_id (only when it is not the decision_id) caller
+ * credential action product client issuer sub upstream remote fault. A value that is too long is cut and "cut":true
+ * stands at the line's end. On a terminal a line of text. */
 #ifndef SALLYPORT_SERVE_ACCESS_LOG_H
 #define SALLYPORT_SERVE_ACCESS_LOG_H
 

@@ -23,6 +23,7 @@ struct series {
 struct counters {
     _Atomic uint32_t n;
     struct counter reasons[REASON_COUNT]; /* denials */
+    struct counter callers[CALLER_KINDS << ACCEPT_BITS];
     struct histogram request, decision;
     struct series series[SERIES]; /* series[0]: what no other has room for */
     /* the owner's own */
@@ -114,6 +115,8 @@ void counters_request(struct counters *c, const struct outcome *o, uint64_t deci
 {
     add(c, o->action.n ? o->action : STR("none"), o->effect, o->status, 1);
     if (o->effect != EFFECT_PERMIT && (unsigned)o->reason < REASON_COUNT) counter_add(&c->reasons[o->reason], 1);
+    unsigned who = (unsigned)o->caller << ACCEPT_BITS | o->credential;
+    if (who < ARRAY_LEN(c->callers)) counter_add(&c->callers[who], 1);
     histogram_observe(&c->request, &histogram_request, (uint64_t)o->duration_us * 1000);
     if (decision_ns) histogram_observe(&c->decision, &histogram_decision, decision_ns);
 }
@@ -127,6 +130,7 @@ static void merge(struct counters *to, const struct counters *from)
         if (v) add(to, str_make(s->name, s->name_n), (enum effect)s->effect, s->status, v);
     }
     for (unsigned i = 0; i < REASON_COUNT; i++) counter_add(&to->reasons[i], counter_get(&from->reasons[i]));
+    for (unsigned i = 0; i < ARRAY_LEN(to->callers); i++) counter_add(&to->callers[i], counter_get(&from->callers[i]));
     histogram_merge(&to->request, &from->request);
     histogram_merge(&to->decision, &from->decision);
 }
@@ -164,6 +168,19 @@ static void render_denies(const struct counters *c, str gate, struct buf *out)
     }
 }
 
+static void render_callers(const struct counters *c, struct buf *out)
+{
+    metrics_family(out, "sallyport_callers_total", METRIC_COUNTER,
+                   "Requests whose caller was known, by kind of caller and the credential that made it.");
+    for (unsigned i = 1u << ACCEPT_BITS; i < ARRAY_LEN(c->callers); i++) {
+        uint64_t v = counter_get(&c->callers[i]);
+        const struct metric_label labels[] = {{"caller",
+                                               str_of(caller_kind_name((enum caller_kind)(i >> ACCEPT_BITS)))},
+                                              {"credential", str_of(credential_name(i & ((1u << ACCEPT_BITS) - 1)))}};
+        if (v) metrics_u64(out, "sallyport_callers_total", labels, ARRAY_LEN(labels), v);
+    }
+}
+
 void counters_render(const struct counters *const *all, size_t n, const char *role, unsigned gate, struct buf *out)
 {
     struct counters *sum;
@@ -177,6 +194,7 @@ void counters_render(const struct counters *const *all, size_t n, const char *ro
     const struct metric_label by_role = {"role", str_of(role)}, by_gate = {"gate", str_make(digits, (size_t)len)};
     render_requests(sum, by_role.value, out);
     render_denies(sum, by_gate.value, out);
+    render_callers(sum, out);
     metrics_family(out, "sallyport_request_duration_seconds", METRIC_HISTOGRAM,
                    "From the first byte of a request to the last of its answer.");
     metrics_histogram(out, "sallyport_request_duration_seconds", &by_role, 1, &histogram_request, &sum->request);

@@ -17,9 +17,9 @@ void counters_free(struct counters **c);
 /* By the owning worker, once a request. decision_ns: the time from head to decision; 0: there was none. */
 void counters_request(struct counters *c, const struct outcome *o, uint64_t decision_ns);
 
-/* By any thread: sallyport_requests_total{role,action,decision,code}, sallyport_denies_total{gate,policy}
- * (policy: the reason code), sallyport_request_duration_seconds and sallyport_decision_duration_seconds{gate} (a
- * sample), added up over the n workers' counters. */
+/* By any thread: sallyport_requests_total{role,action,decision,code}, sallyport_callers_total{caller,credential},
+ * sallyport_denies_total{gate,policy} (policy: the reason code), sallyport_request_duration_seconds and
+ * sallyport_decision_duration_seconds{gate} (a sample), added up over the n workers' counters. */
 void counters_render(const struct counters *const *all, size_t n, const char *role, unsigned gate, struct buf *out);
 
 #endif

@@ -62,6 +62,8 @@ void decision_record_make(struct decision_record *r, const struct outcome *o)
     r->status = o->status;
     r->reason = (uint16_t)o->reason;
     r->gate = o->gate;
+    r->caller = o->caller;
+    r->credential = o->credential;
     r->effect = o->effect == EFFECT_PERMIT ? EFFECT_PERMIT : EFFECT_DENY;
     memcpy(r->id, o->id.n == ULID_LEN ? o->id.p : "00000000000000000000000000", ULID_LEN);
     if (o->trace_id.n == sizeof r->trace_id) memcpy(r->trace_id, o->trace_id.p, sizeof r->trace_id);
@@ -130,6 +132,8 @@ void decision_record_json(const struct decision_record *r, struct buf *out)
     member(out, "decision", r->effect == EFFECT_PERMIT ? STR("permit") : STR("deny"));
     member(out, "reason", str_of(reason_code((enum reason)r->reason)));
     number(out, "status", r->status);
+    if (r->caller) member(out, "caller", str_of(caller_kind_name((enum caller_kind)r->caller)));
+    if (r->credential) member(out, "credential", str_of(credential_name(r->credential)));
     number(out, "duration_us", r->duration_us);
     number(out, "generation", r->generation);
     for (unsigned i = 0; i < DECISION_TEXTS; i++)
