@@ -272,7 +272,7 @@ static void on_event(struct watch *w, uint32_t events)
     }
     if (UNLIKELY(c->state == ASKING && c->readable && c->asked_turn == loop_turns(c->env->io->loop)) &&
         !(c->tls && !c->eof && tls_stream_quiet(c->tls))) {
-        fail(c, CLIENT_FAILED_STALE); /* as above: this turn began, and so that was said, before we asked */
+        fail(c, CLIENT_FAILED_UNREAD); /* as above: this turn began, and so that was said, before we asked */
         return;
     }
     if (events & EPOLLOUT && pending_any(&c->out) && c->stream) {

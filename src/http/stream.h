@@ -68,6 +68,7 @@ struct server_stream {
 enum client_failure {
     CLIENT_FAILED_NONE = 0,
     CLIENT_FAILED_CONNECT, /* nothing was sent */
+    CLIENT_FAILED_UNREAD,  /* a reused connection had ended before we asked on it: nobody has read what was sent */
     CLIENT_FAILED_STALE,   /* a reused connection broke before any byte of an answer */
     CLIENT_FAILED_BROKEN,  /* the connection broke before any byte of an answer */
     CLIENT_FAILED_MIDWAY,  /* it broke after the answer had begun */

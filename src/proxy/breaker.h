@@ -4,13 +4,13 @@
  *     ▲                                                     ▲                         │ one request at a time
  *     └────────── as many in a row were good ───────────────┼──── one was bad ────────┘
  *
- * Beside that a bound of how many requests of that kind the service has at a time, whatever the state. What a request
- * takes by breaker_begin it gives back by breaker_end, once. Settings and time are passed in, so a reload is in force
- * at once. Knows no request; refuses to know why one was bad. */
+ * Beside that a bound of how many requests of that kind the service has at a time, whatever the state. A request that
+ * passed breaker_begin tells once how it went, if it went far enough, and always leaves by breaker_end. Settings and
+ * time are passed in, so a reload is in force at once. Knows no request; refuses to know why one was bad. */
 #ifndef SALLYPORT_PROXY_BREAKER_H
 #define SALLYPORT_PROXY_BREAKER_H
 
-#include "config/snapshot.h"
+#include "config/edge.h"
 
 #include <stdatomic.h>
 
@@ -28,24 +28,24 @@ struct breaker {
 
 /* What a request holds; {0}: nothing. */
 struct breaker_hold {
-    bool counted, trial;
+    bool passed;  /* and has told nothing yet */
+    bool counted; /* in in_flight */
+    bool trial;
 };
 
 enum breaker_answer { BREAKER_REFUSED = 0, BREAKER_CROWDED, BREAKER_PASSED };
-enum breaker_end {
-    BREAKER_NEUTRAL = 0 /* tells nothing: the client left, a refusal of ours */,
-    BREAKER_GOOD,
-    BREAKER_BAD
-};
 /* What has become of it by that; to be logged by who knows names. */
 enum breaker_change { BREAKER_SAME = 0, BREAKER_OPENED, BREAKER_HALVED, BREAKER_CLOSED_AGAIN };
 
 /* Whether a request may go to the service now. *change: HALVED when this is the first trial. */
-enum breaker_answer breaker_begin(struct breaker *b, const struct snapshot_breaker *settings, unsigned kind,
+enum breaker_answer breaker_begin(struct breaker *b, const struct snapshot_breaker *settings, enum caller_kind kind,
                                   uint64_t now_ms, struct breaker_hold *hold, enum breaker_change *change);
-/* The request is over. */
-enum breaker_change breaker_end(struct breaker *b, const struct snapshot_breaker *settings, uint64_t now_ms,
-                                enum breaker_end how, struct breaker_hold *hold);
+/* The service has answered (good), or it is certain that it will not in a way that is its own making (bad). The first
+ * word of a request counts. */
+enum breaker_change breaker_tell(struct breaker *b, const struct snapshot_breaker *settings, uint64_t now_ms, bool good,
+                                 struct breaker_hold *hold);
+/* The request is over. Without a word before, it tells nothing: a trial is given back for another. */
+void breaker_end(struct breaker *b, struct breaker_hold *hold);
 
 /* As it is at that time; an OPEN one whose time is over is HALF OPEN. */
 enum breaker_state breaker_state(const struct breaker *b, uint64_t now_ms);

@@ -1,75 +1,165 @@
-/* Which connection? A warm one of the instance whose turn it is, else a new one. What fails before anything can have
- * been processed is tried again, on the next instance and after a pause, for as long as connecting may take: so an
- * upstream that restarts costs its callers time, not errors. One that does not even refuse takes all of that time;
- * another instance then gets as much again, once. */
-#include "proxy/exchange.h"
+/* Which instance, which connection? A warm one of the instance that is chosen, else a new one if there may be one, else
+ * a place in line. What fails before anything was sent goes to another instance; when there is none it waits for as
+ * long as connecting may take: so a service that restarts costs its callers time, not errors. An instance that does not
+ * even refuse takes all of that time; another then gets as much again, once. */
+#include "proxy/dispatch.h"
 
-#define ATTEMPTS_MAX 16
-#define PAUSE_MIN_MS 20
-#define PAUSE_MAX_MS 200
+#define BACKOFFS_MAX   16
+#define BACKOFF_MIN_MS 20
+#define BACKOFF_MAX_MS 200
 
-static void count_waiting(struct exchange *x, bool waiting)
+bool dispatch_has_other(struct exchange *x)
 {
-    if (x->counted_waiting == waiting) return;
-    x->counted_waiting = waiting;
-    if (waiting)
-        x->upstream->waiting++;
-    else
-        x->upstream->waiting--;
+    struct balance_ask ask = dispatch_ask(x);
+    return balancer_has_other(x->config->balancers[x->action->service], &ask);
+}
+
+bool dispatch_pass_over(struct exchange *x)
+{
+    if (x->n_tried == DISPATCH_TRIED) return false;
+    x->tried[x->n_tried++] = x->instance;
+    return true;
+}
+
+static void tell_panic(const struct exchange *x, struct service_state *s, bool panic)
+{
+    if (panic) atomic_fetch_add_explicit(&s->panics, 1, memory_order_relaxed);
+    if (atomic_exchange(&s->panicking, panic) == panic) return;
+    log_event(panic ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+              log_msg(panic ? "no instance serves: all are tried" : "instances serve again"),
+              log_str("service", dispatch_service(x)->name));
 }
 
 static void choose(struct exchange *x)
 {
     struct worker_snapshot *c = x->config;
-    const struct snapshot_service *s = &c->snap->services[x->action->service];
-    count_waiting(x, false);
-    struct upstream *const *all = c->upstreams + c->first_upstream[s->index], *failed = x->upstream;
-    x->upstream = all[c->turn[s->index]++ % s->n_instances];
-    if (UNLIKELY(x->upstream == failed)) x->upstream = all[c->turn[s->index]++ % s->n_instances];
+    uint32_t service = x->action->service;
+    struct service_state *state = c->instances->services[service];
+    struct balance_ask ask = dispatch_ask(x);
+    bool panic;
+    attempt_leave(x);
+    x->instance = balancer_choose(c->balancers[service], &ask, &panic);
+    x->upstream = c->upstreams[c->first_upstream[service] + x->instance];
+    attempt_enter(x);
+    if (UNLIKELY(panic || atomic_load_explicit(&state->panicking, memory_order_relaxed))) tell_panic(x, state, panic);
 }
+
+/* --- waiting --- */
+
+/* An instance that was away is back: who stands in line at another that still is need not wait for that one. */
+static void call_others(struct exchange *x)
+{
+    struct worker_snapshot *c = x->config;
+    uint32_t first = c->first_upstream[x->action->service], n = dispatch_service(x)->n_instances;
+    for (uint32_t i = 0; i < n; i++)
+        if (c->upstreams[first + i] != x->upstream) upstream_disperse(c->upstreams[first + i]);
+}
+
+static void on_turn(struct upstream_waiter *who, bool here)
+{
+    struct exchange *x = CONTAINER_OF(who, struct exchange, in_line);
+    x->stage = STAGE_NONE;
+    /* while an instance refuses it is as well to knock at another one: nobody may be in line there */
+    x->stay = here && !x->upstream->refusals;
+    if (!x->stay) x->n_tried = 0;
+    exchange_resume(x);
+}
+
+static enum step stand_in_line(struct exchange *x)
+{
+    x->in_line.on_turn = on_turn;
+    if (upstream_wait(x->upstream, &x->in_line) != ERR_OK) {
+        atomic_fetch_add_explicit(&x->upstream->instance->service->pool_refusals, 1, memory_order_relaxed);
+        return refuse(x, REASON_POOL_EXHAUSTED, "waiting");
+    }
+    exchange_stage(x, STAGE_LINE, x->connect_until_ms);
+    return STEP_WAIT;
+}
+
+void dispatch_line_late(struct exchange *x)
+{
+    bool refuses = x->upstream->refusals > 0;
+    if (!refuses) atomic_fetch_add_explicit(&x->upstream->instance->service->pool_refusals, 1, memory_order_relaxed);
+    exchange_refuse(x, refuses ? REASON_UPSTREAM_CONNECT : REASON_POOL_EXHAUSTED, refuses ? "refused" : "timeout");
+}
+
+/* We ourselves have no descriptor or no memory for a connection: a little later, perhaps. */
+static enum step back_off(struct exchange *x)
+{
+    uint64_t now = dispatch_now(x), wait = (uint64_t)BACKOFF_MIN_MS << (x->backoffs < 8 ? x->backoffs : 8);
+    if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
+    if (++x->backoffs >= BACKOFFS_MAX || now + wait >= x->connect_until_ms)
+        return refuse(x, REASON_OVERLOADED, "connections");
+    x->stay = true;
+    exchange_stage(x, STAGE_BACKOFF, now + wait);
+    return STEP_WAIT;
+}
+
+/* --- connecting --- */
 
 static void on_connect(struct h1_client *c, enum err e, void *user)
 {
     struct exchange *x = user;
     x->connecting = NULL;
     x->stage = STAGE_NONE;
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
+        if (UNLIKELY(x->upstream->refusals)) call_others(x);
+        upstream_connected(x->upstream);
         x->conn = c;
-    else
+    } else {
         x->attempt_failed = true;
+    }
     exchange_resume(x);
 }
 
-/* Another attempt after a pause, or the end of trying. */
-static enum step pause(struct exchange *x, enum reason reason)
+/* STEP_NEXT: look for another way at once, x->stay says where. */
+static enum step connect_failed(struct exchange *x)
 {
-    struct worker *w = x->worker;
-    uint64_t now = loop_now_ms(w->loop);
-    uint64_t wait = (uint64_t)PAUSE_MIN_MS << (x->attempts < 8 ? x->attempts : 8);
-    if (wait > PAUSE_MAX_MS) wait = PAUSE_MAX_MS;
-    x->attempts++;
-    bool crowded = !x->counted_waiting && x->upstream->waiting >= UPSTREAM_WAITING_MAX;
-    if (x->attempts >= ATTEMPTS_MAX || crowded || now + wait >= x->connect_until_ms) return refuse(x, reason, NULL);
-    counter_add(&w->numbers.retries, 1);
-    count_waiting(x, true);
-    exchange_stage(x, STAGE_BACKOFF, now + wait);
-    return STEP_WAIT;
+    upstream_refused(x->upstream, dispatch_now(x));
+    attempt_report(x, OUTCOME_CONNECT);
+    if (!dispatch_service(x)->retry.attempts) return refuse(x, REASON_UPSTREAM_CONNECT, NULL);
+    if (dispatch_pass_over(x)) {
+        if (dispatch_has_other(x) && attempt_again_unsent(x)) return STEP_NEXT;
+        x->n_tried--; /* it is the one to wait for */
+    }
+    return stand_in_line(x);
 }
 
 static enum step connect_new(struct exchange *x)
 {
     struct worker *w = x->worker;
-    enum err e = h1_client_open(&w->client, &x->upstream->addr, x->upstream, on_connect, x, &x->connecting);
+    struct upstream *u = x->upstream;
+    x->attempts++;
+    enum err e = h1_client_open(&w->client, &u->addr, u, on_connect, x, &x->connecting);
     if (e == ERR_OK) {
         exchange_stage(x, STAGE_CONNECT, x->connect_until_ms);
         return STEP_WAIT;
     }
-    if (e == ERR_LIMIT && worker_reclaim(w)) return pause(x, REASON_OVERLOADED);
+    upstream_not_opened(u);
+    if (e == ERR_LIMIT && worker_reclaim(w)) return back_off(x);
     if (e == ERR_LIMIT || e == ERR_NO_MEMORY) return refuse(x, REASON_OVERLOADED, "connections");
-    return pause(x, REASON_UPSTREAM_CONNECT);
+    return connect_failed(x);
 }
 
-/* The head and what there is of the body. */
+void dispatch_connect_late(struct exchange *x)
+{
+    h1_client_abandon(x->connecting);
+    x->connecting = NULL;
+    upstream_refused(x->upstream, dispatch_now(x));
+    attempt_report(x, OUTCOME_CONNECT);
+    if (x->connected_late || !dispatch_pass_over(x) || !dispatch_has_other(x) || !attempt_again_unsent(x)) {
+        exchange_refuse(x, REASON_UPSTREAM_CONNECT, "timeout");
+        return;
+    }
+    x->connected_late = true;
+    x->stage = STAGE_NONE;
+    x->connect_until_ms = dispatch_now(x) + dispatch_service(x)->connect_ms;
+    exchange_resume(x);
+}
+
+/* --- asking --- */
+
+/* The head and what there is of the body. STEP_NEXT with nothing asked (x->up_started false): look for another way. */
 static enum step ask(struct exchange *x)
 {
     struct request r = x->down.request;
@@ -100,87 +190,62 @@ static enum step ask(struct exchange *x)
     }
     if (e == ERR_NO_MEMORY) return refuse(x, REASON_OVERLOADED, "buffers");
     if (e != ERR_OK) { /* the kernel took nothing of it */
-        x->fresh = x->fresh || reused;
-        return pause(x, REASON_UPSTREAM_CONNECT);
+        if (!reused) return connect_failed(x);
+        x->fresh = x->stay = true;
+        return STEP_NEXT;
     }
     x->down.ops->consume(&x->down, body.n);
     x->body_seen = body.n;
     x->body_taken = r.body != 0;
     x->up_started = true;
     x->up_done = end && !trailing;
-    count_waiting(x, false);
-    exchange_stage(x, STAGE_ANSWER, loop_now_ms(x->worker->loop) + x->config->snap->timeouts.response_ms);
+    exchange_stage(x, STAGE_ANSWER, dispatch_now(x) + dispatch_service(x)->response_ms);
     return STEP_NEXT;
 }
 
-void dispatch_connect_late(struct exchange *x)
+/* A connection of x->upstream, and the question. STEP_NEXT with nothing asked: look for another way. */
+static enum step go(struct exchange *x)
 {
-    const struct snapshot_service *s = &x->config->snap->services[x->action->service];
-    h1_client_abandon(x->connecting);
-    x->connecting = NULL;
-    if (x->connected_late || s->n_instances < 2) {
-        exchange_refuse(x, REASON_UPSTREAM_CONNECT, "timeout");
-        return;
+    struct upstream *u = x->upstream;
+    if (!x->fresh && (x->conn = upstream_take(u))) {
+        x->attempts++;
+        return ask(x);
     }
-    x->connected_late = true;
-    x->stage = STAGE_NONE;
-    x->attempts++;
-    x->connect_until_ms = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.connect_ms;
-    counter_add(&x->worker->numbers.retries, 1);
-    exchange_resume(x);
+    enum upstream_room room = upstream_room(u, dispatch_now(x));
+    struct h1_client *idle = room == UPSTREAM_FULL ? upstream_take(u) : NULL;
+    if (idle) { /* which this request may not use, for it needs a new one: in its place */
+        h1_client_abandon(idle);
+        room = upstream_room(u, dispatch_now(x));
+    }
+    if (room == UPSTREAM_ROOM) return connect_new(x);
+    /* another one may have room; but a hash means this one, unless it is away */
+    bool elsewhere = room == UPSTREAM_REFUSES || dispatch_service(x)->balance != BALANCE_HASH;
+    if (elsewhere && dispatch_pass_over(x)) {
+        if (dispatch_has_other(x)) return STEP_NEXT;
+        x->n_tried--;
+    }
+    return stand_in_line(x);
 }
 
 enum step dispatch_step(struct exchange *x)
 {
-    if (x->conn) return ask(x);
-    if (!x->connect_until_ms) x->connect_until_ms = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.connect_ms;
+    enum step next = STEP_NEXT;
+    if (!x->dispatching) {
+        next = attempt_begin(x);
+        if (next != STEP_NEXT) return next;
+        x->dispatching = true;
+        x->connect_until_ms = dispatch_now(x) + dispatch_service(x)->connect_ms;
+    }
+    if (x->conn) next = ask(x);
     if (x->attempt_failed) {
         x->attempt_failed = false;
-        return pause(x, REASON_UPSTREAM_CONNECT);
+        next = connect_failed(x);
     }
-    /* a service whose names do not resolve yet has none */
-    if (x->config->snap->services[x->action->service].n_instances == 0) return refuse(x, REASON_UPSTREAM_NONE, NULL);
-    choose(x);
-    x->conn = x->fresh ? NULL : upstream_take(x->upstream);
-    return x->conn ? ask(x) : connect_new(x);
-}
-
-/* Whether asking again cannot make anything happen twice (RFC 9110 §9.2.2). */
-static bool may_repeat(const struct exchange *x, enum client_failure why)
-{
-    if (x->responding || x->body_taken) return false;
-    return (why == CLIENT_FAILED_STALE || why == CLIENT_FAILED_BROKEN) &&
-           method_is_idempotent(x->down.request.method_id);
-}
-
-void dispatch_failed(struct exchange *x, enum client_failure why)
-{
-    enum reason reason = why == CLIENT_FAILED_GARBAGE ? REASON_UPSTREAM_GARBAGE : REASON_UPSTREAM_CLOSED;
-    if (!may_repeat(x, why)) {
-        exchange_refuse(x, reason, NULL);
-        return;
+    /* ends: each round passes one over, or makes x->fresh true, or asks, waits, refuses */
+    while (next == STEP_NEXT && !x->up_started) {
+        if (!x->stay) choose(x);
+        x->stay = false;
+        next = go(x);
     }
-    x->up_started = x->up_done = false;
-    x->stage = STAGE_NONE;
-    x->fresh = true;
-    x->step = STEP_OF_DISPATCH;
-    /* time spent waiting for the answer does not count as connecting */
-    uint64_t until = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.connect_ms;
-    if (!x->attempts) x->connect_until_ms = until;
-    if (why == CLIENT_FAILED_STALE) {
-        x->attempts++;
-        exchange_resume(x);
-        return;
-    }
-    enum step next = pause(x, reason);
-    if (next == STEP_REFUSE) exchange_refuse(x, reason, NULL);
-}
-
-void dispatch_cancel(struct exchange *x)
-{
-    if (x->upstream) count_waiting(x, false);
-    if (x->connecting) h1_client_abandon(x->connecting);
-    if (x->conn) h1_client_abandon(x->conn);
-    if (x->up.conn) x->up.ops->release(&x->up);
-    x->connecting = x->conn = NULL;
+    return next;
 }

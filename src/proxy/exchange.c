@@ -41,6 +41,7 @@ static void on_time(struct timer *t)
         return;
     }
     switch (x->stage) {
+    case STAGE_LINE: dispatch_line_late(x); break;
     case STAGE_CONNECT: dispatch_connect_late(x); break;
     case STAGE_ANSWER: exchange_refuse(x, REASON_UPSTREAM_TIMEOUT, NULL); break;
     case STAGE_BODY: exchange_refuse(x, REASON_REQUEST_TIMEOUT, NULL); break;

@@ -19,6 +19,7 @@
 #define EXCHANGE_TRAILERS 32
 #define EXCHANGE_ARENA    2048
 #define EXCHANGE_CAP      (128u * 1024)
+#define DISPATCH_TRIED    4 /* instances that one request passes over at most */
 #define GATE              1
 #define TIMED_DECISIONS   8 /* one in so many: two looks at the clock are a hundredth of a request */
 
@@ -72,13 +73,21 @@ struct exchange {
     struct h1_client *conn; /* connected, not yet asked */
     struct h1_client *connecting;
     struct timer timer;
-    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_BODY, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
+    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_BODY, STAGE_LINE, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
     uint64_t stage_until_ms, connect_until_ms;
-    uint32_t attempts;
-    bool fresh;           /* no pooled connection any more: one failed stale */
-    bool attempt_failed;  /* the last attempt to connect */
-    bool counted_waiting; /* in upstream->waiting */
-    bool connected_late;  /* an instance let all the time for connecting pass; another has its turn */
+    struct upstream_waiter in_line;
+    struct breaker_hold breaker;
+    uint64_t hash;                    /* of what the service balances by */
+    uint32_t instance;                /* x->upstream among those of its service */
+    uint32_t tried[DISPATCH_TRIED];   /* what failed already, or has no room */
+    uint32_t attempts;                /* to reach an instance; one that was answered at once has 1 */
+    uint8_t n_tried, again, backoffs; /* again: of service->retry.attempts */
+    bool dispatching;                 /* dispatch has begun */
+    bool under_way;                   /* counted in x->upstream's in_flight */
+    bool stay;                        /* the next attempt is at the same instance */
+    bool fresh;                       /* no pooled connection any more: one failed stale */
+    bool attempt_failed;              /* the last attempt to connect */
+    bool connected_late;              /* an instance let all the time for connecting pass; another has its turn */
     /* relay */
     uint64_t body_seen;
     bool up_started, up_done, up_closed, body_taken, answer_begun, answer_ended;
@@ -131,8 +140,12 @@ void authenticate_cancel(struct exchange *x);
 /* dispatch: the attempt did not bring an answer; tries again where that is safe */
 #define STEP_OF_DISPATCH 6
 void dispatch_failed(struct exchange *x, enum client_failure why);
-/* dispatch: the attempt to connect took all the time there is for it */
+/* dispatch: the attempt to connect, the place in line took all the time there is for it */
 void dispatch_connect_late(struct exchange *x);
+void dispatch_line_late(struct exchange *x);
+/* dispatch: the head of the service's answer is there */
+void dispatch_answered(struct exchange *x);
+/* Lets go of instance, connection and breaker, telling them how it ended. */
 void dispatch_cancel(struct exchange *x);
 extern const struct client_handler relay_handler;
 /* relay: the client's side moved */

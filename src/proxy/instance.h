@@ -37,13 +37,14 @@ struct instance_cell {
 
 struct instance {
     struct service_state *service;
+    str key;  /* "orders 10.0.0.11:8080": what it is known by; owned */
     str text; /* the address shown: "10.0.0.11:8080" */
-    str name; /* as configured, "orders.internal:8080"; that of the first set that knew it */
     uint32_t refs;
     /* written by whoever finds out */
     _Alignas(64) _Atomic uint32_t failures; /* in a row, by the gateway's own traffic */
     _Atomic uint32_t ejections;             /* lately: what the time of the next one is multiplied by */
     _Atomic uint64_t ejected_until_ms;      /* 0: not ejected */
+    _Atomic uint64_t returned_ms;           /* when the last ejection ended */
     _Atomic uint64_t serves_since_ms;       /* 0: always did; else its slow start counts from here */
     _Atomic uint64_t ejected_total;
     _Atomic uint8_t health; /* enum instance_health */
@@ -55,6 +56,7 @@ struct instance {
 struct service_state {
     str name;
     uint32_t refs;
+    unsigned workers;               /* cells of each of its instances */
     pthread_mutex_t lock;           /* of ejections: how many at a time is a promise */
     _Atomic uint32_t version;       /* moves when who serves may have changed */
     _Atomic uint64_t retry_floor;   /* GCRA: when the next retry beyond the percentage is due, in us */

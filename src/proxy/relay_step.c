@@ -22,7 +22,7 @@ static bool end_with(struct exchange *x, enum reason reason, const char *fault)
 static void expect_answer(struct exchange *x, bool asked)
 {
     if (x->answer_begun) return;
-    uint64_t until = loop_now_ms(x->worker->loop) + x->config->snap->timeouts.response_ms;
+    uint64_t until = loop_now_ms(x->worker->loop) + x->config->snap->services[x->action->service].response_ms;
     exchange_stage(x, asked ? STAGE_ANSWER : STAGE_NONE, asked ? until : 0);
 }
 
@@ -145,6 +145,7 @@ static void on_response(struct client_stream *c)
     struct exchange *x = of(c);
     x->answer_begun = true;
     x->stage = STAGE_NONE;
+    dispatch_answered(x);
     (void)pump_down(x);
 }
 

@@ -2,18 +2,151 @@
 
 #include <stdlib.h>
 
-struct upstream *upstream_new(str text, const void *sockaddr, size_t len)
+#define KNOCK_MIN_MS 20
+#define KNOCK_MAX_MS 200
+#define LOOK_MS      10 /* how often who waits looks whether another worker has closed a connection */
+
+static void on_wake(struct task *t);
+static void on_look(struct timer *t);
+
+struct upstream *upstream_new(struct instance *i, unsigned worker, struct loop *loop, const void *sockaddr, size_t len)
 {
-    struct upstream *u = calloc(1, sizeof *u + text.n + 1);
+    struct upstream *u = calloc(1, sizeof *u);
     if (!u) return NULL;
-    char *copy = (char *)(u + 1);
-    memcpy(copy, text.p, text.n);
-    u->text = str_make(copy, text.n);
+    u->instance = i;
+    u->cell = &i->cells[worker];
+    u->text = i->text;
+    u->key = str_make((const char *)&u->instance, sizeof u->instance);
+    u->loop = loop;
     memcpy(&u->addr.ss, sockaddr, len);
     u->addr.len = (socklen_t)len;
     u->refs = 1;
+    u->last = &u->first;
+    u->wake.run = on_wake;
+    u->look.on_time = on_look;
     return u;
 }
+
+/* --- the line --- */
+
+/* Whether who is first in line would get on now. */
+static bool could_go(const struct upstream *u, uint64_t now_ms)
+{
+    if (u->idle) return true;
+    if (u->refusals) return !u->knocking && now_ms >= u->knock_at_ms;
+    return atomic_load_explicit(&u->instance->open, memory_order_relaxed) < u->bounds.open;
+}
+
+static void arrange_look(struct upstream *u)
+{
+    uint64_t now = loop_now_ms(u->loop), at = now + LOOK_MS;
+    if (u->refusals && u->knock_at_ms > at) at = u->knock_at_ms;
+    if (u->first && !timer_is_set(&u->look)) timer_set(u->loop, &u->look, at);
+}
+
+static void wake_later(struct upstream *u)
+{
+    if (u->first) loop_defer(u->loop, &u->wake);
+}
+
+/* One at a time: what it does may be the end of the upstream, so nothing is looked at behind it. */
+static void on_wake(struct task *t)
+{
+    struct upstream *u = CONTAINER_OF(t, struct upstream, wake);
+    struct upstream_waiter *who = u->first;
+    if (!who) return;
+    bool here = could_go(u, loop_now_ms(u->loop));
+    if (!here && !u->disperse) {
+        arrange_look(u);
+        return;
+    }
+    upstream_leave(who);
+    if (u->disperse) u->disperse--;
+    wake_later(u);
+    who->on_turn(who, here);
+}
+
+static void on_look(struct timer *t)
+{
+    struct upstream *u = CONTAINER_OF(t, struct upstream, look);
+    if (could_go(u, loop_now_ms(u->loop)))
+        wake_later(u);
+    else
+        arrange_look(u);
+}
+
+enum err upstream_wait(struct upstream *u, struct upstream_waiter *who)
+{
+    if (u->n_waiting >= u->bounds.waiting) return ERR_LIMIT;
+    who->upstream = u;
+    who->next = NULL;
+    who->link = u->last;
+    *u->last = who;
+    u->last = &who->next;
+    u->n_waiting++;
+    arrange_look(u);
+    return ERR_OK;
+}
+
+void upstream_disperse(struct upstream *u)
+{
+    if (!u->first || !u->refusals) return;
+    u->disperse = u->n_waiting;
+    wake_later(u);
+}
+
+void upstream_leave(struct upstream_waiter *who)
+{
+    struct upstream *u = who->upstream;
+    if (!u) return;
+    *who->link = who->next;
+    if (who->next)
+        who->next->link = who->link;
+    else
+        u->last = who->link;
+    u->n_waiting--;
+    who->upstream = NULL;
+}
+
+/* --- room for another connection --- */
+
+enum upstream_room upstream_room(struct upstream *u, uint64_t now_ms)
+{
+    if (u->refusals && (u->knocking || now_ms < u->knock_at_ms)) return UPSTREAM_REFUSES;
+    if (!instance_open_take(u->instance, u->bounds.open)) return UPSTREAM_FULL;
+    u->knocking = u->refusals > 0;
+    return UPSTREAM_ROOM;
+}
+
+void upstream_not_opened(struct upstream *u)
+{
+    instance_open_give(u->instance);
+    u->knocking = false;
+}
+
+void upstream_connected(struct upstream *u)
+{
+    u->refusals = 0;
+    u->knocking = false;
+    wake_later(u);
+}
+
+void upstream_refused(struct upstream *u, uint64_t now_ms)
+{
+    uint64_t pause = (uint64_t)KNOCK_MIN_MS << (u->refusals < 8 ? u->refusals : 8);
+    u->refusals++;
+    u->knocking = false;
+    u->knock_at_ms = now_ms + (pause < KNOCK_MAX_MS ? pause : KNOCK_MAX_MS);
+    arrange_look(u);
+}
+
+void upstream_attempt_left(struct upstream *u)
+{
+    u->knocking = false;
+    wake_later(u);
+}
+
+/* --- idle connections --- */
 
 struct h1_client *upstream_take(struct upstream *u)
 {
@@ -27,13 +160,23 @@ struct h1_client *upstream_take(struct upstream *u)
 void upstream_on_idle(struct h1_client *c, void *pool)
 {
     struct upstream *u = pool;
-    if (u->refs == 0 || u->n_idle >= UPSTREAM_IDLE_MAX) {
+    uint32_t share = u->bounds.open / u->instance->service->workers;
+    uint32_t most = u->bounds.idle < share ? u->bounds.idle : share;
+    if (u->refs == 0 || (u->n_idle >= most && u->n_idle >= u->n_waiting)) {
         h1_client_abandon(c);
         return;
     }
     h1_client_set_next(c, u->idle);
     u->idle = c;
     u->n_idle++;
+    wake_later(u);
+}
+
+void upstream_on_closed(void *pool)
+{
+    struct upstream *u = pool;
+    instance_open_give(u->instance);
+    if (u->refs) wake_later(u);
 }
 
 void upstream_on_idle_closed(struct h1_client *c, void *pool)
@@ -75,5 +218,7 @@ bool upstream_unref(struct upstream *u)
 {
     if (--u->refs > 0) return false;
     upstream_reap(u, UINT64_MAX);
+    timer_clear(u->loop, &u->look);
+    loop_undefer(u->loop, &u->wake);
     return true;
 }

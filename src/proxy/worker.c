@@ -27,7 +27,7 @@ static void set(struct counter *c, uint64_t v)
 static void forget_upstream(struct worker *w, struct upstream *u)
 {
     if (!u || !upstream_unref(u)) return;
-    (void)map_remove(&w->upstreams, u->text);
+    (void)map_remove(&w->upstreams, u->key);
     free(u);
 }
 
@@ -35,6 +35,8 @@ static void snapshot_free(struct worker *w, struct worker_snapshot *s)
 {
     uint32_t n = s->snap->n_services ? s->first_upstream[s->snap->n_services] : 0;
     for (uint32_t i = 0; i < n; i++) forget_upstream(w, s->upstreams[i]);
+    for (uint32_t i = 0; i < s->snap->n_services; i++) balancer_free(&s->balancers[i]);
+    instance_set_unref(&s->instances);
     for (uint32_t i = 0; i < s->snap->n_issuers; i++) keyset_unref(&s->keysets[i]);
     snapshot_unref(&s->snap);
     free(s);
@@ -53,16 +55,19 @@ void worker_snapshot_unref(struct worker *w, struct worker_snapshot **s)
     if (--gone->refs == 0) snapshot_free(w, gone);
 }
 
-static struct upstream *find_upstream(struct worker *w, const struct snapshot_instance *i)
+static struct upstream *find_upstream(struct worker *w, struct instance *shared, const struct snapshot_instance *i,
+                                      const struct snapshot_pool *bounds)
 {
-    struct upstream *u = map_get(&w->upstreams, i->shown);
+    struct upstream *u = map_get(&w->upstreams, str_make((const char *)&shared, sizeof shared));
     if (u) {
         u->refs++;
+        u->bounds = *bounds;
         return u;
     }
-    u = upstream_new(i->shown, &i->addr, i->addr_len);
+    u = upstream_new(shared, w->index, w->loop, &i->addr, i->addr_len);
     if (!u) return NULL;
-    if (map_put(&w->upstreams, u->text, u, NULL) != ERR_OK) {
+    u->bounds = *bounds;
+    if (map_put(&w->upstreams, u->key, u, NULL) != ERR_OK) {
         free(u);
         return NULL;
     }
@@ -75,8 +80,10 @@ static struct upstream *find_upstream(struct worker *w, const struct snapshot_in
 static struct worker_snapshot *snapshot_alloc(const struct snapshot *snap, uint32_t instances)
 {
     size_t need = sizeof(struct worker_snapshot) + snap->n_issuers * (sizeof(void *) + sizeof(struct issuer_keys)) +
-                  instances * sizeof(void *) + (2 * (size_t)snap->n_services + 1) * sizeof(uint32_t) +
-                  2 * (snap->name.n + 4) + 2 * HOP_LINES_ROOM(snap->name);
+                  (instances + (size_t)snap->n_services) * sizeof(void *) +
+                  (size_t)snap->n_services * sizeof(struct retry_budget) +
+                  ((size_t)snap->n_services + 1) * sizeof(uint32_t) + 2 * (snap->name.n + 4) +
+                  2 * HOP_LINES_ROOM(snap->name);
     struct worker_snapshot *s = calloc(1, need);
     if (!s) return NULL;
     char *at = (char *)(s + 1);
@@ -86,10 +93,12 @@ static struct worker_snapshot *snapshot_alloc(const struct snapshot *snap, uint3
     at += snap->n_issuers * sizeof(struct issuer_keys);
     s->upstreams = (struct upstream **)(void *)at;
     at += instances * sizeof(void *);
+    s->balancers = (struct balancer **)(void *)at;
+    at += snap->n_services * sizeof(void *);
+    s->budgets = (struct retry_budget *)(void *)at;
+    at += snap->n_services * sizeof(struct retry_budget);
     s->first_upstream = (uint32_t *)(void *)at;
     at += ((size_t)snap->n_services + 1) * sizeof(uint32_t);
-    s->turn = (uint32_t *)(void *)at;
-    at += snap->n_services * sizeof(uint32_t);
     for (int minor = 0; minor < 2; minor++) {
         memcpy(at, minor ? "1.1 " : "1.0 ", 4);
         memcpy(at + 4, snap->name.p, snap->name.n);
@@ -104,17 +113,43 @@ static struct worker_snapshot *snapshot_alloc(const struct snapshot *snap, uint3
     return s;
 }
 
+static void delivery_drop(struct worker_delivery *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
+    instance_set_unref(&d->instances);
+    snapshot_unref(&d->snap);
+    free(d);
+}
+
+/* The pools, warm ones where there are any, and who chooses among them. False: memory. */
+static bool make_upstreams(struct worker *w, struct worker_snapshot *s)
+{
+    const struct snapshot *snap = s->snap;
+    bool whole = true;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < snap->n_services; i++) {
+        const struct snapshot_service *service = &snap->services[i];
+        s->first_upstream[i] = at;
+        if (service->n_instances) {
+            s->balancers[i] = balancer_new(service, s->instances->all + at, w->index, rand_u64());
+            whole = whole && s->balancers[i];
+        }
+        for (uint32_t k = 0; k < service->n_instances; k++, at++) {
+            s->upstreams[at] = find_upstream(w, s->instances->all[at], &service->instances[k], &service->pool);
+            whole = whole && s->upstreams[at];
+        }
+    }
+    s->first_upstream[snap->n_services] = at;
+    return whole;
+}
+
 /* Takes the delivery over. NULL: memory; the delivery is given up all the same. */
 static struct worker_snapshot *snapshot_make(struct worker *w, struct worker_delivery *d)
 {
     struct snapshot *snap = d->snap;
-    uint32_t instances = 0;
-    for (uint32_t i = 0; i < snap->n_services; i++) instances += snap->services[i].n_instances;
-    struct worker_snapshot *s = snapshot_alloc(snap, instances);
+    struct worker_snapshot *s = snapshot_alloc(snap, d->instances->n);
     if (!s) {
-        for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
-        snapshot_unref(&d->snap);
-        free(d);
+        delivery_drop(d);
         return NULL;
     }
     s->snap = snap;
@@ -122,19 +157,10 @@ static struct worker_snapshot *snapshot_make(struct worker *w, struct worker_del
     s->serial = ++w->serials;
     s->tracing = snap->tracing.url.n > 0;
     s->sample_from = trace_sample_from(snap->tracing.sample_ppm);
+    s->instances = d->instances;
     for (uint32_t i = 0; i < d->n && i < snap->n_issuers; i++) s->keysets[i] = d->keysets[i];
     free(d);
-    bool whole = true;
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < snap->n_services; i++) {
-        s->first_upstream[i] = at;
-        for (uint32_t k = 0; k < snap->services[i].n_instances; k++, at++) {
-            s->upstreams[at] = find_upstream(w, &snap->services[i].instances[k]);
-            whole = whole && s->upstreams[at];
-        }
-    }
-    s->first_upstream[snap->n_services] = at;
-    if (!whole) {
+    if (!make_upstreams(w, s)) {
         snapshot_free(w, s);
         return NULL;
     }
@@ -225,10 +251,7 @@ static void drop_payload(const struct feed_record *r)
         struct keyset *k = r->payload;
         keyset_unref(&k);
     } else if (r->kind == FEED_SNAPSHOT) {
-        struct worker_delivery *d = r->payload;
-        for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
-        snapshot_unref(&d->snap);
-        free(d);
+        delivery_drop(r->payload);
     }
 }
 
@@ -410,8 +433,11 @@ static void on_housekeeping(struct timer *t)
         }
     }
     size_t i = 0;
-    for (const struct map_slot *s = map_next(&w->upstreams, &i); s; s = map_next(&w->upstreams, &i))
-        if (now > IDLE_UPSTREAM_MS) upstream_reap(s->value, now - IDLE_UPSTREAM_MS);
+    for (const struct map_slot *s = map_next(&w->upstreams, &i); s; s = map_next(&w->upstreams, &i)) {
+        struct upstream *u = s->value;
+        if (now > IDLE_UPSTREAM_MS) upstream_reap(u, now - IDLE_UPSTREAM_MS);
+        (void)instance_return(u->instance, now); /* also where nobody asks for it meanwhile */
+    }
     publish(w);
     timer_set(w->loop, t, now + (w->draining ? DRAIN_TICK_MS : HOUSEKEEPING_MS));
 }
@@ -475,6 +501,7 @@ enum err worker_new(unsigned index, const struct snapshot *snap, const struct fe
     client_env_init(&w->client, &w->io, conns);
     w->client.on_idle = upstream_on_idle;
     w->client.on_idle_closed = upstream_on_idle_closed;
+    w->client.on_closed = upstream_on_closed;
     slab_init(&w->exchanges, sizeof(struct exchange), 8, conns);
     take_limits(w, snap);
     token_cache_init(&w->tokens, TOKEN_SETS, TOKEN_BYTES);

@@ -14,6 +14,8 @@
 #include "http/h1_server.h"
 #include "identity/verify.h"
 #include "net/loop.h"
+#include "proxy/balance.h"
+#include "proxy/budget.h"
 #include "proxy/token_cache.h"
 #include "proxy/upstream.h"
 #include "serve/counters.h"
@@ -41,11 +43,13 @@ struct worker_snapshot {
     struct issuer_keys *keys;    /* by issuer */
     struct upstream **upstreams; /* all instances of all services */
     uint32_t *first_upstream;    /* by service: where its instances begin */
-    uint32_t *turn;              /* by service: round robin */
-    str via[2];                  /* "1.0 name", "1.1 name" */
-    str hop[2];                  /* Via and CDN-Loop of a request that has neither, as field lines */
-    bool tracing;                /* spans are exported */
-    uint64_t sample_from;        /* eight digits of a trace id from which on it is sampled; see trace_sample_from() */
+    struct instance_set *instances;
+    struct balancer **balancers;  /* by service; NULL: it has no instance */
+    struct retry_budget *budgets; /* by service */
+    str via[2];                   /* "1.0 name", "1.1 name" */
+    str hop[2];                   /* Via and CDN-Loop of a request that has neither, as field lines */
+    bool tracing;                 /* spans are exported */
+    uint64_t sample_from;         /* eight digits of a trace id from which on it is sampled; see trace_sample_from() */
 };
 
 /* What others may read at any time. */
@@ -76,7 +80,7 @@ struct worker {
     struct server_env server;
     struct client_env client;
     struct slab exchanges;
-    struct map upstreams; /* by address text */
+    struct map upstreams; /* by instance */
     struct worker_snapshot *current;
     uint64_t serials;
     uint64_t begun; /* requests */
@@ -111,10 +115,11 @@ MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, const 
 MUST_USE enum err worker_listen(struct worker *w, int fd);
 MUST_USE enum err worker_start(struct worker *w);
 
-/* What a FEED_SNAPSHOT record carries to a worker: the snapshot with the keys there are for it, so that no request
- * falls between the two. References are handed over. */
+/* What a FEED_SNAPSHOT record carries to a worker: the snapshot with the keys there are for it and what is known
+ * of its instances, so that no request falls between them. References are handed over. */
 struct worker_delivery {
     struct snapshot *snap;
+    struct instance_set *instances; /* of that snapshot */
     uint32_t n;
     struct keyset *keysets[]; /* by issuer; NULL: not loaded */
 };

@@ -72,6 +72,7 @@ static struct worker_delivery *delivery(const struct gateway *g)
     struct worker_delivery *d = calloc(1, sizeof *d + g->n_keys * sizeof d->keysets[0]);
     if (!d) return NULL;
     d->snap = snapshot_ref(g->snap);
+    d->instances = instance_set_ref(g->instances);
     d->n = g->n_keys;
     for (uint32_t i = 0; i < g->n_keys; i++)
         if (g->keys[i].keys) d->keysets[i] = keyset_ref(g->keys[i].keys);
@@ -81,14 +82,32 @@ static struct worker_delivery *delivery(const struct gateway *g)
 static void drop(struct worker_delivery *d)
 {
     for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
+    instance_set_unref(&d->instances);
     snapshot_unref(&d->snap);
     free(d);
+}
+
+/* g->instances are those of g->snap. */
+static enum err follow_instances(struct gateway *g)
+{
+    struct instance_set *now;
+    if (g->instances && g->instances_of == g->snap->generation) return ERR_OK;
+    enum err e = instance_set_new(g->registry, g->snap, loop_now_ms(g->loop), &now);
+    if (e != ERR_OK) return e;
+    instance_set_unref(&g->instances); /* behind the new one: what both name keeps its state */
+    g->instances = now;
+    g->instances_of = g->snap->generation;
+    return ERR_OK;
 }
 
 /* Everything, to every worker: the answer to a first start, a reload, and to any gap. */
 static enum err feed_snapshot(struct gateway *g)
 {
-    enum err e = ERR_OK;
+    enum err e = follow_instances(g);
+    if (e != ERR_OK) {
+        g->feed_gap = true;
+        return e;
+    }
     g->feed.number++;
     gateway_tracing_follow(g->tracing, g->snap);
     for (uint32_t w = 0; w < g->n_workers; w++) {
@@ -446,7 +465,7 @@ static enum err start_workers(struct gateway *g)
 {
     const struct snapshot *snap = g->snap;
     g->workers = calloc(snap->workers, sizeof *g->workers);
-    if (!g->workers) return ERR_NO_MEMORY;
+    if (!g->workers || instance_registry_new(snap->workers, &g->registry) != ERR_OK) return ERR_NO_MEMORY;
     if (replay_new(REPLAY_SLOTS, &g->replay) != ERR_OK) return ERR_NO_MEMORY;
     for (; g->n_workers < snap->workers; g->n_workers++) {
         enum err e = worker_new(g->n_workers, snap, g->fed, &g->workers[g->n_workers]);
@@ -525,6 +544,8 @@ static void stop(struct gateway *g)
     if (g->options.on_unload) g->options.on_unload(g->options.ctx);
     for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
     free(g->workers);
+    instance_set_unref(&g->instances);
+    instance_registry_free(&g->registry);
     fed_free(&g->fed);
     replay_free(&g->replay);
     for (uint32_t i = 0; g->snap && i < g->n_addresses; i++) { /* those we opened: another's stays */

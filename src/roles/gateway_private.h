@@ -45,6 +45,9 @@ struct gateway {
     struct snapshot *snap;
     struct gateway_keys *keys; /* by issuer of snap */
     uint32_t n_keys;
+    struct instance_registry *registry;
+    struct instance_set *instances; /* of snap, once it has been sent */
+    uint64_t instances_of;          /* its generation */
     struct worker **workers;
     uint32_t n_workers, n_drained;
     struct feed_position feed; /* the last record that was sent */

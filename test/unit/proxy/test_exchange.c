@@ -22,6 +22,8 @@
 
 static char dir[] = "/tmp/sallyport-exchange-XXXXXX";
 static struct snapshot *snap;
+static struct instance_registry *registry;
+static struct instance_set *instances;
 static struct keyset *keys;
 static char key[APIKEY_MAX_LEN], token[1024], bad_token[1024];
 static size_t key_n;
@@ -82,6 +84,8 @@ static void make_snapshot(void)
     for (uint32_t i = 0; e != ERR_OK && i < d.n; i++) fprintf(stderr, "%.*s\n", STR_ARG(d.v[i].text));
     assert_err(e, ERR_OK);
     config_free(&c);
+    assert_err(instance_registry_new(1, &registry), ERR_OK);
+    assert_err(instance_set_new(registry, snap, 1, &instances), ERR_OK);
     diags_free(&d);
     assert_err(keyset_from_secret(snap->issuers[0].secret, snap->issuers[0].issuer->algs, &keys), ERR_OK);
 }
@@ -106,6 +110,8 @@ static int tear_down(void **state)
     char path[96];
     static const char *const files[] = {"app", "secret"};
     keyset_unref(&keys);
+    instance_set_unref(&instances);
+    instance_registry_free(&registry);
     snapshot_unref(&snap);
     close(listener);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -131,6 +137,7 @@ static void open_worker(void)
     struct worker_delivery *d = calloc(1, sizeof *d + sizeof d->keysets[0]);
     assert_non_null(d);
     d->snap = snapshot_ref(snap);
+    d->instances = instance_set_ref(instances);
     d->n = 1;
     d->keysets[0] = keyset_ref(keys);
     struct feed_record r = {.epoch = 1, .number = 1, .kind = FEED_SNAPSHOT, .generation = 1, .payload = d};
