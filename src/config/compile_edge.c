@@ -111,11 +111,22 @@ static void compile_tracing(struct compile *k)
         compile_file(k, &from->ca, "the file of authorities", &s->tracing.ca_pem);
 }
 
+static str name_servers(struct compile *k)
+{
+    const struct config_list *from = &k->c->dns_servers;
+    str all = STR("");
+    for (uint32_t i = 0; i < from->n; i++)
+        all = arena_printf(&k->s->mem, "%.*s%s%.*s", STR_ARG(all), i ? "," : "", STR_ARG(from->v[i].s));
+    if (!all.p) k->d->lost = true;
+    return all;
+}
+
 void compile_edge(struct compile *k)
 {
     const struct config *c = k->c;
     struct snapshot *s = k->s;
     s->zone = keep(k, c->zone.s);
+    s->dns_servers = name_servers(k);
     s->sandbox = c->sandbox == 0;
     s->edge_limits = compile_limits(k, "", STR("edge"), c->edge_limits, c->n_edge_limits);
     s->n_edge_limits = c->n_edge_limits;

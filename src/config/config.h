@@ -292,6 +292,7 @@ struct config {
     struct config_secret seal;                             /* SECRET_NONE: seal.key in the data folder */
     struct config_str store_socket, authentication_socket; /* absolute paths; empty: in the data folder */
     struct config_str zone;
+    struct config_list dns_servers; /* empty: the system's */
     struct config_tls tls;
     struct config_limit *edge_limits; /* LIMIT_PER_ADDRESS */
     uint32_t n_edge_limits;

@@ -94,6 +94,15 @@ static const struct key_def feed_keys[] =
      END};
 static const struct key_map feed_map = {.keys = feed_keys};
 
+static const struct key_def dns_keys[] =
+    {{"servers", SHAPE_LIST, AT(struct config, dns_servers), .min = 1, .max = 8, .check = check_name_server,
+      .standard = "those of `/etc/resolv.conf`",
+      .about = "Name servers, as addresses, with a port if it is another than 53. The search list of "
+               "`/etc/resolv.conf` and the names of `/etc/hosts` count in any case.",
+      .example = "servers: [\"10.0.0.53\", \"[fd00::53]:5353\"]"},
+     END};
+static const struct key_map dns_map = {.keys = dns_keys};
+
 static const char *const on_off[] = {"on", "off", NULL};
 static const struct key_def root_keys[] =
     {{"sallyport", SHAPE_CUSTOM, .required = true, .read = read_version, .type = "`1`",
@@ -133,6 +142,8 @@ static const struct key_def root_keys[] =
      {"tracing", SHAPE_CUSTOM, .read = read_tracing, .map = &keys_tracing, .type = "map", .standard = "none",
       .about = "Where traces of requests go (OpenTelemetry).",
       .example = "tracing: {otlp: \"http://127.0.0.1:4318/v1/traces\", sample: 1%}"},
+     {"dns", SHAPE_MAP, .map = &dns_map, .about = "Who is asked for the addresses of instances that are names.",
+      .example = "dns: {servers: [\"10.0.0.53\"]}"},
      {"sandbox", SHAPE_CHOICE, AT(struct config, sandbox), .choices = on_off, .standard = "`on`",
       .about = "Whether the process that serves gives up what it does not need: other files, programs, new listening "
                "sockets.",

@@ -1,6 +1,7 @@
 #include "config/keys_private.h"
 
 #include "codec/url.h"
+#include "config/lookup.h"
 #include "config/pattern.h"
 #include "crypto/key.h"
 #include "http/field_name.h"
@@ -59,6 +60,24 @@ const char *check_url(const char *text, size_t n)
     struct url url;
     return url_parse(str_make(text, n), &url, NULL) == ERR_OK ? NULL
                                                               : "an http:// or https:// URL without user and fragment";
+}
+
+/* A number, with a port or without. */
+const char *check_name_server(const char *text, size_t n)
+{
+    str s = str_make(text, n), host = s, port = STR_NONE;
+    uint64_t number = 53;
+    if (n && text[0] == '[') {
+        size_t end = str_find(s, ']');
+        host = str_make(text + 1, end < n ? end - 1 : 0);
+        port = str_from(s, end + 1);
+    } else if (str_has(s, ':') && !str_has(str_from(s, str_find(s, ':') + 1), ':')) {
+        host = str_first(s, str_find(s, ':'));
+        port = str_from(s, host.n);
+    }
+    bool ok = lookup_is_number(host);
+    if (port.n) ok = ok && port.p[0] == ':' && str_to_u64(str_from(port, 1), &number) == ERR_OK;
+    return ok && number >= 1 && number <= 65535 ? NULL : "an IP address, with a port or without: '10.0.0.53:5353'";
 }
 
 const char *check_algorithm(const char *text, size_t n)

@@ -31,6 +31,7 @@ text_check check_long;
 text_check check_path;
 text_check check_https;
 text_check check_url;
+text_check check_name_server;
 text_check check_algorithm;
 text_check check_signing_algorithm;
 text_check check_own_issuer;

@@ -184,7 +184,8 @@ struct snapshot {
     struct config_secret seal; /* where the sealing key comes from; SECRET_NONE: seal.key in the data folder */
     str store_socket, authentication_socket; /* absolute paths; empty: in the data folder */
 
-    str zone; /* empty: none */
+    str zone;        /* empty: none */
+    str dns_servers; /* "10.0.0.53,[fd00::53]:5353"; empty: the system's */
     struct {
         const struct snapshot_certificate
             *certificates; /* at least one when a listener has TLS; the first is the default */

@@ -101,10 +101,10 @@ static void over(struct dns_question *q)
 }
 
 /* FNV-1a: which target, which family. */
-static uint32_t origin_of(const char *name, unsigned family)
+uint32_t dns_origin(str host, bool v6)
 {
-    uint32_t h = (2166136261u ^ family) * 16777619u;
-    for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
+    uint32_t h = (2166136261u ^ (v6 ? 1u : 0u)) * 16777619u;
+    for (size_t i = 0; i < host.n; i++) h = (h ^ (unsigned char)host.p[i]) * 16777619u;
     return h;
 }
 
@@ -145,7 +145,8 @@ static void answer(struct dns_question *q)
     for (size_t t = 0; t < q->n_targets; t++)
         for (unsigned f = 0; f < FAMILIES; f++) {
             const struct part *p = &q->targets[t].parts[f];
-            if (p->waiting || p->failed) failed[a.n_failed++] = origin_of(q->service ? q->targets[t].name : q->text, f);
+            if (p->waiting || p->failed)
+                failed[a.n_failed++] = dns_origin(str_of(q->service ? q->targets[t].name : q->text), f == V6);
         }
     tidy(q);
     a.v = q->v;
@@ -173,12 +174,12 @@ static void add(struct dns_question *q, const struct target *t, const void *ip, 
         q->left_out = true;
         return;
     }
-    const char *name = q->service ? t->name : q->text;
+    str name = str_of(q->service ? t->name : q->text);
     struct dns_address *a = &q->v[q->n++];
     *a = (struct dns_address){.priority = t->priority,
                               .weight = t->weight,
-                              .origin = origin_of(name, family),
-                              .host = str_of(name)};
+                              .origin = dns_origin(name, family == V6),
+                              .host = name};
     dns_ip(ip, family == V6, t->port, &a->addr);
 }
 

@@ -71,6 +71,9 @@ MUST_USE enum err dns_ask(struct dns *d, str host, uint16_t port, bool service,
 /* `done` will not be called any more. */
 void dns_cancel(struct dns_question **q);
 
+/* The origin of an address that another resolver has found for that host. */
+uint32_t dns_origin(str host, bool v6);
+
 /* How many are under way, those included that nobody waits for any more. */
 size_t dns_under_way(const struct dns *d);
 
