@@ -9,7 +9,7 @@ extern const struct cli_command cli_audit_tail, cli_audit_verify, cli_authentica
     cli_keys_retire, cli_keys_rotate, cli_lint, cli_man, cli_policy_check, cli_policy_conformance, cli_policy_eval,
     cli_policy_fmt, cli_policy_show, cli_policy_test, cli_product_add, cli_product_list, cli_product_remove,
     cli_product_show, cli_reload, cli_revoke, cli_run, cli_secret_confirm, cli_secret_delete, cli_secret_new,
-    cli_session_list, cli_session_revoke, cli_store_status, cli_tap, cli_token_inspect, cli_token_mint,
+    cli_session_list, cli_session_revoke, cli_sign, cli_store_status, cli_tap, cli_token_inspect, cli_token_mint,
     cli_token_verify, cli_user_add, cli_user_delete, cli_user_disable, cli_user_enable, cli_user_grant, cli_user_import,
     cli_user_list, cli_user_password, cli_user_show, cli_version, cli_why;
 
@@ -32,6 +32,7 @@ const struct cli_entry cli_table[] = {
     {&cli_token_verify, CLI_GROUP_ASK},
     {&cli_token_inspect, CLI_GROUP_ASK},
     {&cli_token_mint, CLI_GROUP_ASK},
+    {&cli_sign, CLI_GROUP_ASK},
     {&cli_user_add, CLI_GROUP_ADMIN},
     {&cli_user_show, CLI_GROUP_ADMIN},
     {&cli_user_list, CLI_GROUP_ADMIN},

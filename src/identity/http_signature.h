@@ -76,6 +76,17 @@ void http_signature_seen_free(struct http_signature_seen **s);
 /* ERR_OK: the first time, and remembered. ERR_CONFLICT: seen before. ERR_LIMIT: no room; the caller refuses. */
 MUST_USE enum err http_signature_first(struct http_signature_seen *seen, const struct http_signature *s, int64_t now_s);
 
+/* --- signing --- */
+
+struct http_signature_fields {
+    str digest; /* of Content-Digest; empty: there is no body */
+    str input, signature;
+};
+/* What to send with the message, whose own fields are not looked at: method, target and body are signed. `keyid` and
+ * `nonce` without quotes and backslashes. ERR_MALFORMED, ERR_NO_MEMORY. */
+MUST_USE enum err http_signature_make(const struct http_signature_message *m, str keyid, str key, str nonce,
+                                      int64_t created_s, struct arena *mem, struct http_signature_fields *out);
+
 /* --- Content-Digest --- */
 
 struct buf;

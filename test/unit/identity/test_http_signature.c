@@ -136,6 +136,34 @@ static void bad_ones(void **state)
     }
 }
 
+static void what_is_made_is_accepted(void **state)
+{
+    (void)state;
+    for (int with_body = 0; with_body < 2; with_body++) {
+        struct arena mem;
+        struct http_signature_fields f = {0};
+        struct http_signature s;
+        enum http_signature_fault fault = HTTP_SIGNATURE_FAULT_NONE;
+        struct http_signature_message m = message(NULL, NULL);
+        arena_init(&mem, NULL, 0, 1 << 18);
+        if (!with_body) m.body = STR_NONE;
+        assert_err(http_signature_make(&m, STR("web"), KEY, STR("n1"), NOW, &mem, &f), ERR_OK);
+        assert_int_equal(f.digest.n > 0, with_body);
+        const struct http_signature_field sent[] = {{STR("signature-input"), f.input},
+                                                    {STR("signature"), f.signature},
+                                                    {STR("content-digest"), f.digest}};
+        m.fields = sent;
+        m.n_fields = with_body ? 3 : 2;
+        assert_err(http_signature_read(&m, &mem, &s, &fault), ERR_OK);
+        assert_str(s.nonce, STR("n1"));
+        assert_err(http_signature_verify(&s, STR("web"), KEY, NOW, &fault), ERR_OK);
+        assert_err(http_signature_verify(&s, STR("web"), STR("another key of thirty-two bytes!"), NOW, &fault),
+                   ERR_DENIED);
+        assert_err(http_signature_make(&m, STR("a\"b"), KEY, STR("n"), NOW, &mem, &f), ERR_MALFORMED);
+        arena_reset(&mem);
+    }
+}
+
 /* Whoever has only the head yet learns whether it is signed, and gets the digest that the body must have. */
 static void a_body_that_follows(void **state)
 {
@@ -285,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(good_ones),
                                        cmocka_unit_test(bad_ones),
+                                       cmocka_unit_test(what_is_made_is_accepted),
                                        cmocka_unit_test(a_body_that_follows),
                                        cmocka_unit_test(every_part_of_the_message_counts),
                                        cmocka_unit_test(digests),
