@@ -14,8 +14,8 @@ enum {
     SEND_MAX = WAITING_MAX + 4096,
     SPAN_MAX = 4096,   /* encoded, with its client span */
     LOOK_BUSY_MS = 50, /* a ring holds 512: at full sampling that is 10,000 requests a second and worker */
-    LOOK_CALM_MS = 1000,
-    GATHER_MS = 2000, /* what came first waits so long for company */
+    LOOK_CALM_MS = 500,
+    GATHER_MS = 1000, /* what came first waits so long for company */
     PAUSE_FIRST_MS = 1000,
     PAUSE_MAX_MS = 30000,
     ATTEMPTS = 6

@@ -1,7 +1,7 @@
 /* Traces on their way out of the gateway: takes the workers' spans, keeps them in bounded memory, and posts them in
  * batches to the collector that the configuration names (OTLP over HTTP, protobuf).
  *
- *   worker: span_ring ──► look(), every 50 ms to 1 s ──► waiting (encoded, WAITING_MAX) ──► sending ──► fetch
+ *   worker: span_ring ──► look(), every 50 to 500 ms ──► waiting (encoded, WAITING_MAX) ──► sending ──► fetch
  *
  * One batch is under way at a time. What cannot be delivered is tried again with growing pauses, and given up in the
  * end; what there is no room for is dropped and counted. No request ever waits for any of it. Owner: the control
