@@ -90,7 +90,7 @@ void read_tls(struct reader *r, const struct key_def *def, const struct yaml *v,
     read_map(r, def->map, v, base);
     const struct yaml *tickets = yaml_get(v, STR("tickets"));
     if (c->tls.tickets_s && c->tls.tickets_s < 60)
-        read_complain(r, "tls", tickets ? tickets : v, "`tickets: 0s` switches them off",
+        read_complain(r, "tickets", tickets ? tickets : v, "`tickets: 0s` switches them off",
                       "has keys of tickets for less than a minute");
 }
 

@@ -34,7 +34,7 @@ const report = (ok, name, why = '') => {
 // What a schema cannot say: a document that the checker refuses for these alone may pass the schema.
 const onlyTheChecker = new Set(['unknown_action', 'unknown_service', 'unknown_product', 'unknown_role', 'no_implicit',
   'route_conflict', 'strip', 'second_default', 'limits', 'size', 'time', 'twice', 'match', 'network',
-  'lives', 'login', 'unknown_base', 'taken', 'rate']);
+  'lives', 'login', 'unknown_base', 'taken', 'rate', 'no_tls', 'no_clients', 'no_store', 'limit_per', 'pool', 'health', 'tickets']);
 
 const bySchema = (text) => {
   const doc = parseDocument(text, { version: '1.2', schema: 'core', uniqueKeys: true });
@@ -91,6 +91,26 @@ const good = [
   'store: {}', 'store: {engine: memory}', 'feed: {lease: 1s}', 'seal: {command: [a]}', 'seal: {env: K}',
   logins('audience: [a]') + '\nproducts: {p: {login: password, secret: signature, users: users}}',
   'products: {p: {login: none, secret: none}}',
+  'dns: {servers: "1.2.3.4"}', 'dns: {servers: ["::1", "[::1]:53", "1.2.3.4:53"]}', 'dns: {}', 'zone: a', 'sandbox: off', 'sandbox: on', 'listen: {gateway: {address: ":1"}}', 'listen: {gateway: [":1", {address: "h:2", tls: false}]}',
+  'tls: {certificates: {cert: a, key: {file: b}}}\nlisten: {gateway: {address: ":1", tls: true}}',
+  'tls: {certificates: [{cert: a, key: {env: b}, ocsp: c}], minimum: "1.3", tickets: 0s, clients: {ca: d}}',
+  'tls: {certificates: [{cert: a, key: {env: b}}], minimum: 1.2, tickets: 7d}',
+  'limit: {rate: 1000/s}', 'limit: [{rate: 5/d, burst: 3, per: address}, {rate: 10/h}]',
+  'tracing: {otlp: "http://127.0.0.1:4318/v1/traces", sample: 0.05%, headers: {Authorization: {env: T}}}',
+  'tracing: {otlp: "https://o", sample: 100%, ca: x}', 'tracing: {otlp: "https://o", sample: 0%}',
+  'store: {socket: "unix:/run/a"}', logins('socket: "unix:/run/b"'),
+  issuer('algorithms: RS256, keys: {file: k}, caller: third-party'),
+  `products: {p: {caller: service, certificates: "sha256:${digest}", signature: {env: X}}}\ntls: {certificates: {cert: a, key: {env: b}}, clients: {ca: c}}`,
+  'products: {p: {limit: {rate: 1/s, per: key}, quota: {requests: 1000000000000, per: hour}}}\nstore: {}',
+  service.replace('"h:1"', '["h:1", {address: "h:2", weight: 100, zone: b}, "srv:_http._tcp.x", {address: "srv:_a._tcp.y", zone: c}]'),
+  service.replace('"h:1"', '"h:1", balance: round-robin, health: GET /, eject: none, slow_start: 0s, retry: {attempts: 0, budget: 100}'),
+  service.replace('"h:1"', '"h:1", balance: hash, hash: "header:X-T", health: HEAD /a?b=c every 100ms, eject: {failures: 1, for: 1h, at_most: 100}'),
+  service.replace('"h:1"', '"h:1", health: {request: GET /h, every: 1h, timeout: 10ms, healthy: 1, unhealthy: 100}, pool: {idle: 0, open: 1, waiting: 0}'),
+  service.replace('"h:1"', '"h:1", breaker: {}, timeouts: {connect: 10ms, response: 1h}, tls: {}'),
+  service.replace('"h:1"', '"h:1", breaker: {errors: 100, of: 1, window: 1s, open: 1h, concurrent: {user: 0, third-party: 9}}'),
+  service.replace('"h:1"', '"h:1", tls: {ca: a, name: o.internal, cert: c, key: {credential: k}}'),
+  `actions: {a: {match: GET /, to: s, accept: {user: token, third-party: [signature, certificate]}, limit: {rate: 5/m, per: caller}}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, accept: [apikey, signature], limit: [{rate: 5/m, per: action}, {rate: 1/s, burst: 9}]}}\n${service}`,
 ];
 const bad = [
   'name: a b', 'name: ""', 'name: 5', 'environment: X', 'environment: abcdefghijklm', 'listen: {gateway: 8080}', 'listen: {gateway: []}',
@@ -114,7 +134,7 @@ const bad = [
   'products: {p: {auth: key}}', 'products: {p: {auth: token, keys: []}}', 'products: {p: {keys: [sp_prod_x]}}',
   `products: {p: {keys: [{id: abcdefgh}]}}`, `products: {p: {keys: [{id: ABCDEFGH, sha256: ${digest}}]}}`,
   `products: {p: {keys: [{id: abcdefgh, sha256: ${digest}, x: y}]}}`, 'products: {p: {keys: [{id: abcdefgh, sha256: abc}]}}',
-  'products: {p: {limit: 1}}', 'products: {p: {login: magic}}', 'services: {s: {}}', 'services: {s: {instances: []}}',
+  'products: {p: {limit: 1}}', 'products: {p: {tier: 1}}', 'products: {p: {login: magic}}', 'services: {s: {}}', 'services: {s: {instances: []}}',
   'services: {s: {instances: ":1"}}', 'services: {s: {instances: "http://h:1"}}', 'services: {s: {instances: "h:1", pass: cookies}}',
   'services: {s: {instances: "h:1", health: x}}', 'services: {2s: {instances: "h:1"}}',
   `actions: {a: {to: s}}\n${service}`, `actions: {a: {match: GET /}}\n${service}`, `actions: {a: {match: [], to: s}}\n${service}`,
@@ -132,6 +152,33 @@ const bad = [
   logins('throttle: {account: 10}'), logins('throttle: {account: 10/d}'), logins('throttle: {user: 10/m}'),
   logins('user_bases: []'), logins('user_bases: [A]'), logins('user_bases: [a, a]'), 'store: {engine: postgres}',
   'store: memory', 'feed: {lease: 1}', 'feed: {ttl: 1s}', 'seal: hunter2', 'seal: {}', 'seal: {file: a, env: B}',
+  'dns: {servers: []}', 'dns: {servers: ns.example}', 'dns: {server: "1.2.3.4"}', 'zone: "a b"', 'sandbox: true', 'listen: {gateway: {tls: true}}', 'listen: {gateway: {address: ":1", tls: 1}}',
+  'tls: {}', 'tls: {certificates: []}', 'tls: {certificates: {cert: a}}', 'tls: {certificates: {cert: a, key: b}}',
+  'tls: {certificates: {cert: a, key: {file: b}}, minimum: "1.1"}', 'tls: {certificates: {cert: a, key: {file: b}}, clients: {}}',
+  'tls: {certificates: {cert: a, key: {file: b}}, tickets: 0}', 'limit: {}', 'limit: []', 'limit: {rate: 5}', 'limit: {rate: 5/w}',
+  'limit: {rate: 5/s, per: user}', 'limit: {rate: 5/s, burst: 0}', 'limit: 5/s', 'tracing: {}', 'tracing: {otlp: x}',
+  'tracing: {otlp: "https://o", sample: 1}', 'tracing: {otlp: "https://o", sample: 101%}', 'tracing: {otlp: "https://o", sample: 0.00001%}',
+  'tracing: {otlp: "http://o", ca: x}', 'tracing: {otlp: "https://o", headers: {A: b}}', 'tracing: {otlp: "https://o", headers: {Host: {env: B}}}',
+  'tracing: {otlp: "https://o", headers: {"A b": {env: B}}}', 'store: {socket: /run/a}', logins('socket: "h:1"'),
+  issuer('algorithms: RS256, keys: {file: k}, caller: none'), 'products: {p: {caller: partner}}', 'products: {p: {certificates: "sha256:00"}}',
+  `products: {p: {certificates: "${digest}"}}`, `products: {p: {auth: token, certificates: "sha256:${digest}"}}`,
+  'products: {p: {auth: token, signature: {env: X}}}', 'products: {p: {signature: hunter2}}', 'products: {p: {limit: {rate: 1/s, per: action}}}',
+  'products: {p: {quota: {requests: 5}}}', 'products: {p: {quota: {requests: 0, per: day}}}', 'products: {p: {quota: {requests: 5, per: week}}}',
+  service.replace('"h:1"', '[{weight: 1}]'), service.replace('"h:1"', '{address: "h:1", weight: 0}'), service.replace('"h:1"', '{address: "h:1", weight: 101}'),
+  service.replace('"h:1"', '"srv:x.y"'), service.replace('"h:1"', '"srv:_http._tcp.x:80"'), service.replace('"h:1"', '{address: "srv:_a._tcp.y", weight: 2}'),
+  service.replace('"h:1"', '"h:1", balance: random'), service.replace('"h:1"', '"h:1", balance: hash'), service.replace('"h:1"', '"h:1", hash: user'),
+  service.replace('"h:1"', '"h:1", balance: hash, hash: cookie'), service.replace('"h:1"', '"h:1", balance: hash, hash: "header:"'),
+  service.replace('"h:1"', '"h:1", health: POST /'), service.replace('"h:1"', '"h:1", health: GET x'), service.replace('"h:1"', '"h:1", health: {every: 1s}'),
+  service.replace('"h:1"', '"h:1", health: {request: GET /, healthy: 0}'), service.replace('"h:1"', '"h:1", eject: never'),
+  service.replace('"h:1"', '"h:1", eject: {at_most: 0}'), service.replace('"h:1"', '"h:1", eject: {failures: 0}'), service.replace('"h:1"', '"h:1", pool: {open: 0}'),
+  service.replace('"h:1"', '"h:1", retry: {attempts: 11}'), service.replace('"h:1"', '"h:1", retry: none'), service.replace('"h:1"', '"h:1", retries: 2'),
+  service.replace('"h:1"', '"h:1", breaker: {errors: 0}'), service.replace('"h:1"', '"h:1", breaker: {concurrent: {partner: 1}}'),
+  service.replace('"h:1"', '"h:1", breaker: {concurrent: 5}'), service.replace('"h:1"', '"h:1", timeouts: {total: 1s}'), service.replace('"h:1"', '"h:1", tls: true'),
+  service.replace('"h:1"', '"h:1", tls: {cert: a}'), service.replace('"h:1"', '"h:1", tls: {key: {file: a}}'), service.replace('"h:1"', '"h:1", tls: {name: "10.0.0.1"}'),
+  service.replace('"h:1"', '"h:1", tls: {verify: false}'),
+  `actions: {a: {match: GET /, to: s, accept: {}}}\n${service}`, `actions: {a: {match: GET /, to: s, accept: {user: []}}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, accept: {users: token}}}\n${service}`, `actions: {a: {match: GET /, to: s, accept: {user: basic}}}\n${service}`,
+  `actions: {a: {match: GET /, to: s, limit: {rate: 5/m, per: session}}}\n${service}`, `actions: {a: {match: GET /, to: s, limit: 5/m}}\n${service}`,
   'products: {p: {secret: hunter2}}', 'products: {p: {users: Staff}}', 'products: {p: {login: true}}',
 ];
 
@@ -181,6 +228,19 @@ Object.assign(whole, { store: { engine: 'memory' }, feed: { lease: '1m' }, seal:
   rotate: '30d', publish_ahead: '1h', password: { memory: '19MB', passes: 2, concurrent: 2, queue: 64 },
   throttle: { account: '10/m', address: '60/m' }, user_bases: ['users', 'staff'] } });
 Object.assign(whole.products.keyed, { login: 'password', users: 'staff', secret: 'basic' });
+const edge = JSON.parse(JSON.stringify(parseDocument(readFileSync(join(root, 'examples/config/edge.yaml'), 'utf8')).toJS()));
+for (const key of ['zone', 'tls', 'limit', 'tracing']) whole[key] = edge[key];
+whole.listen.gateway.push({ address: ':8443', tls: true });
+whole.issuers.machines = edge.issuers.machines;
+whole.issuers.machines.products = [];
+whole.issuers.machines.permissions = ['x'];
+whole.products.partner = { ...edge.products.partner, may: ['partnerOrders'] };
+Object.assign(whole.services, { orders: edge.services.orders, hashed: edge.services.payments });
+whole.services.hashed.health = { request: 'GET /healthz', every: '2s', timeout: '1s', healthy: 2, unhealthy: 3 };
+whole.actions.partnerOrders = { match: 'GET /partner/orders', to: 'orders', accept: edge.actions.viewOrder.accept, limit: edge.actions.payOrder.limit };
+Object.assign(whole, { dns: { servers: ['10.0.0.53', '[fd00::53]:53'] }, sandbox: 'off' });
+whole.store.socket = 'unix:/run/sallyport/data.sock';
+whole.authentication.socket = 'unix:/run/sallyport/authentication.sock';
 Object.assign(whole.actions.readOrders, { timeout: '5s', body: '1MB', accept: ['token', 'apikey'] });
 
 const values = [null, true, 0, 7, -1, 1.5, 1e12, '', 'x', 'any', 'none', '10s', '16kB', ':8080', 'GET /x', [], [null], ['x'], ['x', 'x'], {},
