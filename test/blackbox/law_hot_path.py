@@ -163,6 +163,19 @@ def _():
         b.stop()
 
 
+@port.cases("10,000 warm requests with traces configured: nothing forbidden",
+            [("of none of them", "0%"), ("of one in a hundred", "1%"), ("of all of them", "100%")])
+def _(_name, sample):
+    collector = port.free_port()  # nobody is there: what cannot be delivered must not be felt either
+    b = Bench(tracing={"otlp": "http://127.0.0.1:%d/v1/traces" % collector, "sample": sample})
+    try:
+        workers = b.count(REQUESTS)
+        check(len(workers) == 2, "both workers serve, not %d" % len(workers))
+        check(not broken(workers), "nothing forbidden happened: %s" % broken(workers))
+    finally:
+        b.stop()
+
+
 @port.cases("a planted fault shows", [("malloc", "alloc"), ("mutex", "lock"), ("signature", "signature")])
 def _(fault, kind):
     b = bench()
