@@ -117,10 +117,23 @@ static bool begins(const char *fold, size_t n, str prefix)
 /* Names nobody gave an id, by how they begin. */
 static enum field_id intern_prefix(const char *fold, size_t n)
 {
-    if (begins(fold, n, STR("x-user-")) || begins(fold, n, STR("x-sallyport-")) || begins(fold, n, STR("x-identity-")))
-        return FIELD_X_IDENTITY_OTHER;
-    if (begins(fold, n, STR("x-forwarded-"))) return FIELD_X_FORWARDED_OTHER;
+    static const str identity[] = {STR_INIT("x-user-"), STR_INIT("x-sallyport-"), STR_INIT("x-identity-"),
+                                   STR_INIT("x-caller-")};
+    /* what proxies write of a client certificate: like X-Forwarded-Client-Cert only a known hop may say it */
+    static const str forwarding[] = {STR_INIT("x-forwarded-"),  STR_INIT("x-client-cert"), STR_INIT("x-ssl-client-"),
+                                     STR_INIT("x-tls-client-"), STR_INIT("x-ssl-cert"),    STR_INIT("x-arr-clientcert"),
+                                     STR_INIT("x-amzn-mtls-")};
+    for (size_t i = 0; i < ARRAY_LEN(identity); i++)
+        if (begins(fold, n, identity[i])) return FIELD_X_IDENTITY_OTHER;
+    for (size_t i = 0; i < ARRAY_LEN(forwarding); i++)
+        if (begins(fold, n, forwarding[i])) return FIELD_X_FORWARDED_OTHER;
     return FIELD_OTHER;
+}
+
+/* Client-Cert and Client-Cert-Chain (RFC 9440), SSL_CLIENT_CERT and its like. */
+static bool of_certificate(const char *fold, size_t n)
+{
+    return begins(fold, n, STR("client-cert")) || begins(fold, n, STR("ssl-client-"));
 }
 
 enum field_id field_intern_folded(const char fold[FIELD_FOLD], size_t n)
@@ -130,7 +143,8 @@ enum field_id field_intern_folded(const char fold[FIELD_FOLD], size_t n)
         unsigned k = slots[slot];
         if (k && known[k - 1].n == n && same_fold(fold, known[k - 1].folded)) return (enum field_id)known[k - 1].id;
     }
-    return n > 2 && fold[0] == 'x' && fold[1] == '-' ? intern_prefix(fold, n) : FIELD_OTHER;
+    if (n > 2 && fold[0] == 'x' && fold[1] == '-') return intern_prefix(fold, n);
+    return (fold[0] == 'c' || fold[0] == 's') && of_certificate(fold, n) ? FIELD_X_FORWARDED_OTHER : FIELD_OTHER;
 }
 
 #if defined(__SSE2__)

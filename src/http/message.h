@@ -41,7 +41,7 @@ enum field_id {
     FIELD_TXN_TOKEN,
     FIELD_X_HOP_RECORD,
     FIELD_X_TXN_HANDLE,
-    FIELD_X_IDENTITY_OTHER, /* any other name that begins with x-user-, x-sallyport- or x-identity- */
+    FIELD_X_IDENTITY_OTHER, /* any other name that begins with x-user-, x-sallyport-, x-identity- or x-caller- */
     /* forwarding: trusted from known hops only */
     FIELD_FORWARDED,
     FIELD_X_FORWARDED_FOR,
@@ -50,7 +50,7 @@ enum field_id {
     FIELD_X_FORWARDED_PORT,
     FIELD_X_FORWARDED_PREFIX,
     FIELD_X_FORWARDED_CLIENT_CERT,
-    FIELD_X_FORWARDED_OTHER, /* any other x-forwarded-* */
+    FIELD_X_FORWARDED_OTHER, /* any other x-forwarded-*; Client-Cert (RFC 9440), X-SSL-Client-* and their like */
     FIELD_X_REAL_IP,
     FIELD_VIA,
     FIELD_CDN_LOOP,
