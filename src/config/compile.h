@@ -23,6 +23,9 @@ bool compile_file(struct compile *k, const struct config_str *path, const char *
 /* A secret as text in the snapshot; whoever keeps it there has it wiped in snapshot.c. */
 bool compile_secret(struct compile *k, const struct config_secret *from, const char *what, str *out);
 
+/* A file of authorities, checked. */
+void compile_authorities(struct compile *k, const struct config_str *path, str *out);
+
 void compile_listeners(struct compile *k);
 void compile_services(struct compile *k);
 /* Limits at `place`: "payOrder", "product-web", "edge". */

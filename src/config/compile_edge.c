@@ -1,6 +1,8 @@
 /* What a snapshot has of the edge: limits, certificates, tracing. */
 #include "config/compile.h"
 
+#include "base/clock.h"
+#include "config/certificates.h"
 #include "crypto/digest.h"
 
 #include <stdio.h>
@@ -47,12 +49,24 @@ const struct snapshot_limit *compile_limits(struct compile *k, const char *place
 
 /* --- TLS --- */
 
+void compile_authorities(struct compile *k, const struct config_str *path, str *out)
+{
+    if (compile_file(k, path, "the file of authorities", out)) certificates_check_bundle(k->d, path, *out);
+}
+
 static void certificate(struct compile *k, const struct config_certificate *from, struct snapshot_certificate *to)
 {
     to->cert_path = keep(k, from->cert.s);
-    compile_file(k, &from->cert, "the certificate", &to->cert_pem);
-    compile_secret(k, &from->key, "the private key", &to->key_pem);
-    if (from->ocsp.s.n) compile_file(k, &from->ocsp, "the OCSP response", &to->ocsp_der);
+    bool whole = compile_file(k, &from->cert, "the certificate", &to->cert_pem);
+    whole = compile_secret(k, &from->key, "the private key", &to->key_pem) && whole;
+    if (from->ocsp.s.n) whole = compile_file(k, &from->ocsp, "the OCSP answer", &to->ocsp_der) && whole;
+    const struct certificate_files all = {.cert = &from->cert,
+                                          .ocsp = &from->ocsp,
+                                          .key_at = from->key.at,
+                                          .cert_pem = to->cert_pem,
+                                          .key_pem = to->key_pem,
+                                          .ocsp_der = to->ocsp_der};
+    if (whole) certificates_check(k->d, &all, clock_wall_s());
 }
 
 static void certificate_like(struct compile *k, const struct snapshot_certificate *from,
@@ -83,7 +97,7 @@ static void compile_tls(struct compile *k)
     if (k->like)
         s->tls.clients_ca_pem = keep(k, k->like->tls.clients_ca_pem);
     else if (from->clients_ca.s.n)
-        compile_file(k, &from->clients_ca, "the file of authorities", &s->tls.clients_ca_pem);
+        compile_authorities(k, &from->clients_ca, &s->tls.clients_ca_pem);
 }
 
 /* --- tracing --- */
@@ -108,7 +122,7 @@ static void compile_tracing(struct compile *k)
     if (k->like)
         s->tracing.ca_pem = keep(k, k->like->tracing.ca_pem);
     else if (from->ca.s.n)
-        compile_file(k, &from->ca, "the file of authorities", &s->tracing.ca_pem);
+        compile_authorities(k, &from->ca, &s->tracing.ca_pem);
 }
 
 static str name_servers(struct compile *k)

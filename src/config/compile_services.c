@@ -1,6 +1,8 @@
 /* Listeners and services of a snapshot: addresses, instances, and what goes with them. */
 #include "config/compile.h"
 
+#include "base/clock.h"
+#include "config/certificates.h"
 #include "config/lookup.h"
 
 #include <stdio.h>
@@ -288,9 +290,15 @@ static void tls_client(struct compile *k, const struct config_service *from, str
         t->key_pem = keep(k, like->key_pem);
         return;
     }
-    if (c->ca.s.n) compile_file(k, &c->ca, "the file of authorities", &t->ca_pem);
-    if (c->cert.s.n) compile_file(k, &c->cert, "the certificate", &t->cert_pem);
-    if (c->key.provider != SECRET_NONE) compile_secret(k, &c->key, "the private key", &t->key_pem);
+    if (c->ca.s.n) compile_authorities(k, &c->ca, &t->ca_pem);
+    if (!c->cert.s.n || c->key.provider == SECRET_NONE) return;
+    bool whole = compile_file(k, &c->cert, "the certificate", &t->cert_pem);
+    whole = compile_secret(k, &c->key, "the private key", &t->key_pem) && whole;
+    const struct certificate_files pair = {.cert = &c->cert,
+                                           .key_at = c->key.at,
+                                           .cert_pem = t->cert_pem,
+                                           .key_pem = t->key_pem};
+    if (whole) certificates_check(k->d, &pair, clock_wall_s());
 }
 
 static void service(struct compile *k, const struct config_service *from, struct snapshot_service *to)

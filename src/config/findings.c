@@ -1,14 +1,12 @@
-#include "config/findings.h"
+#include "config/findings_private.h"
 
 #include "base/map.h"
 #include "config/pattern.h"
-#include "config/secret_source.h"
 #include "config/values.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* What is known of an action, explicit or implicit. */
 struct reach {
@@ -32,15 +30,14 @@ struct findings {
     struct arena mem;
 };
 
-static void PRINTF_LIKE(6, 7)
-    warn(struct findings *f, const char *code, struct config_pos at, size_t width, str fix, const char *fmt, ...)
+void finding(struct diags *d, const char *code, struct config_pos at, size_t width, str fix, const char *fmt, ...)
 {
     char text[512];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    diag_add(f->d, DIAG_WARNING, code, at, (uint32_t)width, fix, "%s", text);
+    diag_add(d, DIAG_WARNING, code, at, width ? (uint32_t)width : 1, fix, "%s", text);
 }
 
 /* --- an index of names --- */
@@ -159,23 +156,24 @@ static void look_at_action(struct findings *f, const struct config_action *a, co
 {
     if (a->builtin) return; /* public by design, or granted by `login` */
     if (a->is_public) {
-        warn(f, "public", a->at, a->name.n, STR("take out `public: true` if that is not meant"),
-             "'%.*s' is public: anybody may, without key and token: %.*s%s", STR_ARG(a->name),
-             STR_ARG(a->matches.n ? a->matches.v[0].s : STR("")), a->matches.n > 1 ? " and more" : "");
+        finding(f->d, "public", a->at, a->name.n, STR("take out `public: true` if that is not meant"),
+                "'%.*s' is public: anybody may, without key and token: %.*s%s", STR_ARG(a->name),
+                STR_ARG(a->matches.n ? a->matches.v[0].s : STR("")), a->matches.n > 1 ? " and more" : "");
         return;
     }
     if (!r->may)
-        warn(f, "ungranted", a->at, a->name.n, STR("add it to the `may` of a product"),
-             "nobody can ask for '%.*s': no product may", STR_ARG(a->name));
+        finding(f->d, "ungranted", a->at, a->name.n, STR("add it to the `may` of a product"),
+                "nobody can ask for '%.*s': no product may", STR_ARG(a->name));
     else if (accepted_by(a) == ACCEPT_TOKEN && !r->granted)
-        warn(f, "ungranted", a->at, a->name.n,
-             r->named ? STR("let an issuer assert a role or permission that grants it")
-                      : STR("add it to a role or permission that an issuer may assert"),
-             "nobody is granted '%.*s': no user can have a role or permission for it", STR_ARG(a->name));
+        finding(f->d, "ungranted", a->at, a->name.n,
+                r->named ? STR("let an issuer assert a role or permission that grants it")
+                         : STR("add it to a role or permission that an issuer may assert"),
+                "nobody is granted '%.*s': no user can have a role or permission for it", STR_ARG(a->name));
     else if (accepted_by(a) == ACCEPT_APIKEY && !r->may_by_key)
-        warn(f, "ungranted", a->at, a->name.n, STR("accept tokens, or let a product with `auth: apikey` ask for it"),
-             "nobody can ask for '%.*s': it takes API keys only, and no product that may ask for it has keys",
-             STR_ARG(a->name));
+        finding(f->d, "ungranted", a->at, a->name.n,
+                STR("accept tokens, or let a product with `auth: apikey` ask for it"),
+                "nobody can ask for '%.*s': it takes API keys only, and no product that may ask for it has keys",
+                STR_ARG(a->name));
 }
 
 /* An explicit action that matches every path below /service. */
@@ -200,22 +198,22 @@ static void look_at_service(struct findings *f, const struct config_service *s, 
     if (s->builtin) return;
     const struct reach *r = &f->reach[f->c->n_actions + index];
     if (!f->service_used[index])
-        warn(f, "unreached", s->at, s->name.n, STR("add an action that leads to it, or take it out"),
-             "nothing leads to the service '%.*s': no action, and no product may '%.*s:invoke'", STR_ARG(s->name),
-             STR_ARG(s->name));
+        finding(f->d, "unreached", s->at, s->name.n, STR("add an action that leads to it, or take it out"),
+                "nothing leads to the service '%.*s': no action, and no product may '%.*s:invoke'", STR_ARG(s->name),
+                STR_ARG(s->name));
     if (!s->implicit || !r->may) return;
     const struct config_action *hides = who_hides(f->c, s->name);
     if (hides)
-        warn(f, "unreachable", s->at, s->name.n,
-             STR("explicit actions win: narrow its pattern, or set `implicit: false`"),
-             "the implicit route /%.*s/… cannot be reached: action '%.*s' in line %u matches every path there",
-             STR_ARG(s->name), STR_ARG(hides->name), hides->at.line);
+        finding(f->d, "unreachable", s->at, s->name.n,
+                STR("explicit actions win: narrow its pattern, or set `implicit: false`"),
+                "the implicit route /%.*s/… cannot be reached: action '%.*s' in line %u matches every path there",
+                STR_ARG(s->name), STR_ARG(hides->name), hides->at.line);
     else if (r->granted)
-        warn(f, "implicit", s->at, s->name.n, STR("name the actions one by one where that is too much"),
-             "everything below /%.*s is granted to whoever has '%.*s:invoke'", STR_ARG(s->name), STR_ARG(s->name));
+        finding(f->d, "implicit", s->at, s->name.n, STR("name the actions one by one where that is too much"),
+                "everything below /%.*s is granted to whoever has '%.*s:invoke'", STR_ARG(s->name), STR_ARG(s->name));
     else
-        warn(f, "ungranted", s->at, s->name.n, STR("add it to a role or permission that an issuer may assert"),
-             "a product may '%.*s:invoke', but no user can have a role or permission for it", STR_ARG(s->name));
+        finding(f->d, "ungranted", s->at, s->name.n, STR("add it to a role or permission that an issuer may assert"),
+                "a product may '%.*s:invoke', but no user can have a role or permission for it", STR_ARG(s->name));
 }
 
 /* Whether the product may ask for something that only a user's token opens. */
@@ -232,27 +230,28 @@ static bool needs_users(const struct findings *f, const struct config_product *p
 static void look_at_product(struct findings *f, const struct config_product *p, uint32_t index)
 {
     if (p->may.n == 0)
-        warn(f, "product", p->at, p->name.n, STR("list actions under `may`"), "the product '%.*s' may nothing",
-             STR_ARG(p->name));
+        finding(f->d, "product", p->at, p->name.n, STR("list actions under `may`"), "the product '%.*s' may nothing",
+                STR_ARG(p->name));
     if (p->auth == PRODUCT_APIKEY && p->n_keys == 0 && !f->c->fed) { /* with a store they can be made at run time */
         char fix[128];
         snprintf(fix, sizeof fix, "`sallyport key new %.*s` prints a key and its line", STR_ARG(p->name));
-        warn(f, "product", p->at, p->name.n, str_of(fix), "the product '%.*s' has no keys: nobody can call as it",
-             STR_ARG(p->name));
+        finding(f->d, "product", p->at, p->name.n, str_of(fix), "the product '%.*s' has no keys: nobody can call as it",
+                STR_ARG(p->name));
     }
     if (!f->vouched[index] && (p->auth == PRODUCT_TOKEN || needs_users(f, p)))
-        warn(f, "product", p->at, p->name.n, STR("add it to the `products` of an issuer"),
-             "no issuer may vouch for the product '%.*s': no user's token is good for it", STR_ARG(p->name));
+        finding(f->d, "product", p->at, p->name.n, STR("add it to the `products` of an issuer"),
+                "no issuer may vouch for the product '%.*s': no user's token is good for it", STR_ARG(p->name));
 }
 
 static void look_at_issuer(struct findings *f, const struct config_issuer *i)
 {
     if (i->products.n == 0 && !i->products.any)
-        warn(f, "issuer", i->at, i->name.n, STR("list the products it may vouch for under `products`"),
-             "the issuer '%.*s' may vouch for no product: its tokens open nothing", STR_ARG(i->name));
+        finding(f->d, "issuer", i->at, i->name.n, STR("list the products it may vouch for under `products`"),
+                "the issuer '%.*s' may vouch for no product: its tokens open nothing", STR_ARG(i->name));
     if (i->roles.n + i->permissions.n == 0 && !i->roles.any && !i->permissions.any)
-        warn(f, "issuer", i->at, i->name.n, STR("list them under `roles` or `permissions`, or write `any`"),
-             "the issuer '%.*s' may assert no role and no permission: its users are granted nothing", STR_ARG(i->name));
+        finding(f->d, "issuer", i->at, i->name.n, STR("list them under `roles` or `permissions`, or write `any`"),
+                "the issuer '%.*s' may assert no role and no permission: its users are granted nothing",
+                STR_ARG(i->name));
     for (uint32_t k = 0; k < i->permissions.n; k++) {
         const struct config_str *p = &i->permissions.v[k];
         if (place_of(&f->permissions, p->s) != SIZE_MAX || place_of(&f->actions, p->s) != SIZE_MAX) continue;
@@ -262,8 +261,8 @@ static void look_at_issuer(struct findings *f, const struct config_issuer *i)
         for (size_t at = 0; k < 100 && (slot = map_next(&f->actions, &at));) value_nearest(&near, p->s, slot->key);
         char fix[160] = "list it under `permissions`, or name an action";
         if (near.best.p) snprintf(fix, sizeof fix, "did you mean '%.*s'?", STR_ARG(near.best));
-        warn(f, "permission", p->at, p->s.n, str_of(fix),
-             "'%.*s' grants nothing: there is no such permission and no action of that name", STR_ARG(p->s));
+        finding(f->d, "permission", p->at, p->s.n, str_of(fix),
+                "'%.*s' grants nothing: there is no such permission and no action of that name", STR_ARG(p->s));
     }
 }
 
@@ -274,30 +273,29 @@ static void look_at_grants(struct findings *f, const char *kind, const struct co
         if (asserted[i]) continue;
         char fix[96];
         snprintf(fix, sizeof fix, "add it to the `%ss` of an issuer", kind);
-        warn(f, "unasserted", grants[i].at, grants[i].name.n, str_of(fix),
-             "no issuer may assert the %s '%.*s': nobody can have it", kind, STR_ARG(grants[i].name));
+        finding(f->d, "unasserted", grants[i].at, grants[i].name.n, str_of(fix),
+                "no issuer may assert the %s '%.*s': nobody can have it", kind, STR_ARG(grants[i].name));
     }
 }
 
-static bool is_loopback(const struct config_address *a)
+bool finding_is_loopback(str host)
 {
-    return a->kind == ADDRESS_UNIX || str_starts(a->host, STR("127.")) || str_eq(a->host, STR("::1")) ||
-           str_eq(a->host, STR("localhost"));
+    return str_starts(host, STR("127.")) || str_eq(host, STR("::1")) || str_eq(host, STR("localhost"));
 }
 
 static void look_at_edges(struct findings *f)
 {
     const struct config *c = f->c;
-    if (c->has_admin && !is_loopback(&c->admin))
-        warn(f, "admin", c->admin.at, c->admin.text.n, STR("use 127.0.0.1 or a Unix socket"),
-             "the administration listens beyond this machine: '%.*s'", STR_ARG(c->admin.text));
+    if (c->has_admin && c->admin.kind != ADDRESS_UNIX && !finding_is_loopback(c->admin.host))
+        finding(f->d, "admin", c->admin.at, c->admin.text.n, STR("use 127.0.0.1 or a Unix socket"),
+                "the administration listens beyond this machine: '%.*s'", STR_ARG(c->admin.text));
     for (uint32_t i = 0; i < c->n_hops_trusted; i++)
         if (!c->hops_trusted[i].any_unix && c->hops_trusted[i].bits == 0)
-            warn(f, "trusted_hops", (struct config_pos){0}, 1, STR("name the networks of your own proxies"),
-                 "trusted_hops has a network of prefix length 0: everybody's forwarding headers are believed");
+            finding(f->d, "trusted_hops", (struct config_pos){0}, 1, STR("name the networks of your own proxies"),
+                    "trusted_hops has a network of prefix length 0: everybody's forwarding headers are believed");
     if (c->n_actions == 0 && c->n_services == 0)
-        warn(f, "empty", (struct config_pos){0}, 1, STR("declare `services` and `actions`"),
-             "there is no service and no action: every request is refused");
+        finding(f->d, "empty", (struct config_pos){0}, 1, STR("declare `services` and `actions`"),
+                "there is no service and no action: every request is refused");
 }
 
 static void look_at_authentication(struct findings *f)
@@ -308,18 +306,18 @@ static void look_at_authentication(struct findings *f)
     bool anybody = false;
     for (uint32_t i = 0; i < c->n_products; i++) anybody |= c->products[i].login != LOGIN_NONE;
     if (!anybody)
-        warn(f, "login", a->at, 14, STR("write login: password for a product"),
-             "nobody logs in here: no product of this file has `login`");
+        finding(f->d, "login", a->at, 14, STR("write login: password for a product"),
+                "nobody logs in here: no product of this file has `login`");
     if (!str_starts(a->issuer.s, STR("https://")))
-        warn(f, "issuer", a->issuer.at, a->issuer.s.n, STR("write the https:// URL that clients use"),
-             "the issuer is no https:// URL: clients that look up its keys will not trust it");
+        finding(f->d, "issuer", a->issuer.at, a->issuer.s.n, STR("write the https:// URL that clients use"),
+                "the issuer is no https:// URL: clients that look up its keys will not trust it");
     if (a->memory * a->passes < (UINT64_C(38) << 20))
-        warn(f, "password", a->at, 14, STR("memory: 19MB and passes: 2 are the least that is advised"),
-             "passwords are cheap to try: argon2id with %llu MB and %u pass%s", (unsigned long long)(a->memory >> 20),
-             a->passes, a->passes == 1 ? "" : "es");
+        finding(f->d, "password", a->at, 14, STR("memory: 19MB and passes: 2 are the least that is advised"),
+                "passwords are cheap to try: argon2id with %llu MB and %u pass%s",
+                (unsigned long long)(a->memory >> 20), a->passes, a->passes == 1 ? "" : "es");
     if (c->engine == CONFIG_ENGINE_MEMORY)
-        warn(f, "memory", (struct config_pos){0}, 1, STR("write engine: sqlite, or leave it out"),
-             "the store is kept in memory: users, sessions and keys are gone when the process ends");
+        finding(f->d, "memory", (struct config_pos){0}, 1, STR("write engine: sqlite, or leave it out"),
+                "the store is kept in memory: users, sessions and keys are gone when the process ends");
 }
 
 void config_findings(const struct config *c, struct diags *d)
@@ -328,6 +326,7 @@ void config_findings(const struct config *c, struct diags *d)
     if (prepare(&f)) {
         mark(&f);
         look_at_edges(&f);
+        findings_of_edge(c, d);
         look_at_authentication(&f);
         for (uint32_t i = 0; i < c->n_issuers; i++) look_at_issuer(&f, &c->issuers[i]);
         for (uint32_t i = 0; i < c->n_products; i++) look_at_product(&f, &c->products[i], i);
@@ -343,38 +342,5 @@ void config_findings(const struct config *c, struct diags *d)
     map_free(&f.permissions);
     map_free(&f.products);
     arena_reset(&f.mem);
-    diags_sort(d);
-}
-
-/* --- files --- */
-
-static void look_at_file(struct findings *f, const struct config_str *file, const char *what)
-{
-    if (!file->s.n || access(file->s.p, R_OK) == 0) return;
-    warn(f, "file", file->at, 1, STR("the gateway does not start without it"), "%s cannot be read: %.*s", what,
-         STR_ARG(file->s));
-}
-
-static void look_at_secret(struct findings *f, const struct config_secret *secret)
-{
-    struct secret_why why;
-    if (secret->provider != SECRET_FILE) return;
-    enum err e = secret_file_check(secret->value.s, &why);
-    if (e == ERR_DENIED)
-        diag_add(f->d, DIAG_ERROR, "secret", secret->at, 1, STR_NONE, "a secret that is none: %s", why.text);
-    else if (e != ERR_OK)
-        warn(f, "file", secret->at, 1, STR("the gateway does not start without it"), "the secret cannot be read: %s",
-             why.text);
-}
-
-void config_file_findings(const struct config *c, struct diags *d)
-{
-    struct findings f = {.c = c, .d = d};
-    look_at_secret(&f, &c->seal);
-    for (uint32_t i = 0; i < c->n_issuers; i++) {
-        look_at_file(&f, &c->issuers[i].keys_file, "the key set");
-        look_at_file(&f, &c->issuers[i].keys_ca, "the file of authorities");
-        look_at_secret(&f, &c->issuers[i].secret);
-    }
     diags_sort(d);
 }

@@ -8,8 +8,8 @@
 /* From the configuration alone. */
 void config_findings(const struct config *c, struct diags *d);
 
-/* From the files that it names: missing ones are warnings, a secret that everybody may read is an error. Runs no
- * command and reads no secret. */
+/* From the files that it names: missing ones are warnings, a secret that everybody may read is an error, and so is a
+ * certificate whose key is another's. Runs no command, and reads no secret but private keys in files, to compare. */
 void config_file_findings(const struct config *c, struct diags *d);
 
 #endif
