@@ -9,21 +9,19 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "config/snapshot.h"
+#include "proxy/instance.h"
+#include "proxy/tls_set.h"
 
-struct gateway;
 struct gateway_health;
-struct instance; /* proxy/instance.h */
+struct loop;
 
 #define HEALTH_OPEN_MAX 64
 #define HEALTH_BODY_MAX 65536 /* of an answer that is read; behind it the connection is closed */
 
 /* --- the judgement: results in a row. Pure. --- */
 
-enum health_verdict { HEALTH_UNKNOWN = 0, HEALTH_UP, HEALTH_DOWN };
-
 struct health_state {
-    enum health_verdict verdict;
+    enum instance_health verdict;
     uint32_t streak; /* results in a row that speak against the verdict */
 };
 
@@ -34,16 +32,23 @@ bool health_judge(struct health_state *s, bool good, uint32_t healthy, uint32_t 
 /* --- the checkers --- */
 
 /* ERR_NO_MEMORY. */
-MUST_USE enum err gateway_health_new(struct gateway *g, struct gateway_health **out);
+MUST_USE enum err gateway_health_new(struct loop *loop, struct gateway_health **out);
 /* Checks under way are given up. NULL is fine. */
 void gateway_health_free(struct gateway_health **h);
 
-/* That snapshot is in force: its instances are checked from now on, and no others. `instances` is in flat order,
- * service by service. */
-void gateway_health_follow(struct gateway_health *h, const struct snapshot *snap, struct instance *const *instances);
+/* That snapshot is in force: its instances are checked from now on, and no others. `set` is that of the snapshot, `tls`
+ * too (NULL: clear text everywhere); both are kept by reference. */
+void gateway_health_follow(struct gateway_health *h, const struct snapshot *snap, struct instance_set *set,
+                           struct tls_set *tls);
+/* No more checks: the gateway drains. What was found stays. */
+void gateway_health_stop(struct gateway_health *h);
 
 void gateway_health_metrics(const struct gateway_health *h, struct buf *out);
-/* For /readyz?verbose: "2 of 5 instances are down: orders 10.0.0.11:8080, …"; empty when none is. In `mem`. */
+/* For /readyz?verbose: "2 of 5 checked instances are down: orders 10.0.0.11:8080 (status 503), …"; empty when none is.
+ * In `mem`. */
 str gateway_health_text(const struct gateway_health *h, struct arena *mem);
+/* Why the last check of that instance failed, or when it was good: "status 503"; empty: it is not checked, or was not
+ * yet. Borrowed. */
+str gateway_health_last(const struct gateway_health *h, str service, str instance);
 
 #endif
