@@ -141,7 +141,7 @@ static void scale(struct snapshot_instance *v, uint32_t n)
     for (uint32_t i = 0; i < n; i++)
         if (v[i].weight > most) most = v[i].weight;
     for (uint32_t i = 0; i < n; i++) {
-        v[i].weight = (uint32_t)((uint64_t)v[i].weight * WEIGHT_MAX / most);
+        v[i].weight = (uint32_t)(((uint64_t)v[i].weight * WEIGHT_MAX + most / 2) / most);
         if (v[i].weight == 0) v[i].weight = 1;
     }
 }

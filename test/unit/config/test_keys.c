@@ -51,7 +51,7 @@ static void add_schema(struct paths *p, const struct json *root, const char *abo
         p->parent[i] = schema;
         add_schema(p, root, path, c);
     }
-    if (items) add_schema(p, root, above, items); /* products.*.keys: a list of maps */
+    if (items) add_schema(p, root, above, items);            /* products.*.keys: a list of maps */
     const struct json *any = json_get(schema, STR("anyOf")); /* text, or a map that says more */
     for (const struct json *c = any ? any->first : NULL; c; c = c->next) add_schema(p, root, above, c);
     const struct json *named = json_get(schema, STR("additionalProperties"));
@@ -101,7 +101,8 @@ static void compare_key(const char *path, const struct key_def *def, const struc
     const struct json *first = any ? deref(root, any->first) : NULL; /* one; the second is a list of them */
     if (has_text(json_get(parent, STR("required")), def->name) != def->required) fail_msg("%s: required", path);
     if (def->shape == SHAPE_SIZE || def->shape == SHAPE_SIZE64) schema = first;
-    if (def->shape == SHAPE_NUMBER || def->shape == SHAPE_NUMBER64 || def->shape == SHAPE_SIZE || def->shape == SHAPE_SIZE64) {
+    if (def->shape == SHAPE_NUMBER || def->shape == SHAPE_NUMBER64 || def->shape == SHAPE_SIZE ||
+        def->shape == SHAPE_SIZE64) {
         if (number_of(schema, "minimum") != def->min || number_of(schema, "maximum") != def->max)
             fail_msg("%s: other bounds", path);
     }
@@ -114,8 +115,7 @@ static void compare_key(const char *path, const struct key_def *def, const struc
     }
     const struct json *custom = any ? any->first->next : schema;
     uint64_t bound = number_of(custom, json_get(custom, STR("maxProperties")) ? "maxProperties" : "maxItems");
-    if (def->shape == SHAPE_CUSTOM && def->max && bound != def->max)
-        fail_msg("%s: other bound of the list", path);
+    if (def->shape == SHAPE_CUSTOM && def->max && bound != def->max) fail_msg("%s: other bound of the list", path);
     if (def->shape == SHAPE_NAMED && number_of(schema, "maxProperties") != def->map->max) fail_msg("%s: bound", path);
 }
 
