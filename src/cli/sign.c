@@ -23,7 +23,8 @@ static int take_secret(const struct cli_args *args, struct buf *room, str *out)
     enum err e = strcmp(path, "-") == 0 ? input_read(path, room) : input_read_secret(path, room, &why);
     if (e != ERR_OK)
         return cli_failure(args, "%s: %s", path, why ? why : e == ERR_LIMIT ? "too large" : strerror(errno));
-    *out = str_trim(buf_str(room));
+    *out = buf_str(room);
+    if (str_ends(*out, STR("\n"))) out->n--;
     return out->n ? CLI_OK : cli_failure(args, "%s is empty", path);
 }
 

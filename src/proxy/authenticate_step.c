@@ -257,7 +257,7 @@ static enum step other_proofs(struct exchange *x, const struct snapshot_product 
         next = signature_verify(x, &p);
         if (next == STEP_NEXT) next = also(x, p, ACCEPT_SIGNATURE, own, verified);
     }
-    if (next == STEP_NEXT && certificate && any & ACCEPT_CERTIFICATE && !*verified)
+    if (next == STEP_NEXT && certificate && any & ACCEPT_CERTIFICATE && !*verified && !x->token)
         next = refuse(x, REASON_CERTIFICATE_UNKNOWN, NULL);
     return next;
 }
