@@ -342,6 +342,11 @@ enum err h1_client_open_tls(struct client_env *env, const struct net_addr *to, c
     return open_conn(env, to, tls, pool, on_connect, user, out);
 }
 
+const struct tls_upstream *h1_client_tls(const struct h1_client *c)
+{
+    return c->tls ? tls_stream_upstream(c->tls) : NULL;
+}
+
 const char *h1_client_fault(const struct h1_client *c)
 {
     return c->fault;

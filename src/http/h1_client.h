@@ -42,6 +42,8 @@ struct client_tls {
 MUST_USE enum err h1_client_open_tls(struct client_env *env, const struct net_addr *to, const struct client_tls *tls,
                                      void *pool, void (*on_connect)(struct h1_client *c, enum err e, void *user),
                                      void *user, struct h1_client **out);
+/* Over what it was opened; NULL: clear text. To be compared with. */
+const struct tls_upstream *h1_client_tls(const struct h1_client *c);
 /* Within on_connect: why TLS failed, a constant ("certificate has expired"); "" otherwise. */
 const char *h1_client_fault(const struct h1_client *c);
 

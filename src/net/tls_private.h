@@ -45,6 +45,9 @@ MUST_USE bool tls_context_show(SSL_CTX *ctx, const struct x509_chain *chain, con
 /* The authorities that count. */
 MUST_USE bool tls_context_trust(SSL_CTX *ctx, const struct x509_chain *authorities);
 
+/* Takes one more part into a digest of all of them; a digest of zeros is that of none. */
+void tls_mix(unsigned char digest[32], str part);
+
 /* tls_server.c, tls_upstream.c: a handshake is done, the session holds what it is good for */
 void tls_server_forget(struct tls_stream *s);
 void tls_upstream_forget(struct tls_stream *s);

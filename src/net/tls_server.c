@@ -50,6 +50,7 @@ struct tls_server {
     bool tls12;
     struct x509_chain *clients;
     unsigned char clients_id[SHA256_LEN]; /* sessions are only good where the same clients are */
+    unsigned char made_from[SHA256_LEN];
 };
 
 /* --- what libssl asks during a handshake --- */
@@ -145,7 +146,8 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
     const X509 *x = good ? SSL_SESSION_get0_peer(session) : NULL;
     if (x && x509_handle_not_after_s(x) < (int64_t)tls_stream_of(ssl)->now_s) return SSL_TICKET_RETURN_IGNORE_RENEW;
     switch (status) {
-    case SSL_TICKET_SUCCESS: return SSL_TICKET_RETURN_USE;
+    case SSL_TICKET_SUCCESS: /* with TLS 1.3 a ticket is used once (RFC 8446 §C.4): the next comes with this one */
+        return SSL_version(ssl) == TLS1_3_VERSION ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
     case SSL_TICKET_SUCCESS_RENEW: return SSL_TICKET_RETURN_USE_RENEW;
     case SSL_TICKET_EMPTY:
     case SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -358,6 +360,28 @@ static enum err fill(struct tls_server *t, const struct tls_server_options *o, c
     return make_names(t);
 }
 
+static void options_digest(const struct tls_server_options *o, unsigned char out[SHA256_LEN])
+{
+    uint32_t numbers[] = {o->tls12, o->tickets_s, o->tickets != NULL, (uint32_t)o->n};
+    memset(out, 0, SHA256_LEN);
+    tls_mix(out, str_make((const char *)numbers, sizeof numbers));
+    tls_mix(out, o->clients_ca_pem);
+    for (size_t i = 0; i < o->n; i++) {
+        const struct tls_server_certificate *c = &o->certificates[i];
+        tls_mix(out, c->cert_pem);
+        tls_mix(out, c->key_pem);
+        tls_mix(out, c->ocsp_der);
+        tls_mix(out, c->label);
+    }
+}
+
+bool tls_server_is(const struct tls_server *t, const struct tls_server_options *o)
+{
+    unsigned char digest[SHA256_LEN];
+    options_digest(o, digest);
+    return secret_equal(digest, t->made_from, sizeof digest);
+}
+
 enum err tls_server_new(const struct tls_server_options *o, struct tls_server **out, char why[256])
 {
     snprintf(why, 256, "memory is out");
@@ -372,6 +396,7 @@ enum err tls_server_new(const struct tls_server_options *o, struct tls_server **
     t->tls12 = o->tls12;
     t->tickets_s = o->tickets_s;
     t->tickets = o->tickets ? tls_tickets_ref(o->tickets) : NULL;
+    options_digest(o, t->made_from);
     enum err e = fill(t, o, why);
     ERR_clear_error();
     if (e != ERR_OK) {

@@ -29,6 +29,8 @@ struct tls_server_options {
 
 /* One reference. `why` tells people which certificate is wrong and how. ERR_MALFORMED, ERR_NO_MEMORY. */
 MUST_USE enum err tls_server_new(const struct tls_server_options *o, struct tls_server **out, char why[256]);
+/* Whether it was made from the same. */
+bool tls_server_is(const struct tls_server *s, const struct tls_server_options *o);
 struct tls_server *tls_server_ref(struct tls_server *s);
 void tls_server_unref(struct tls_server **s);
 

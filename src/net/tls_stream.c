@@ -2,6 +2,7 @@
  * sends whole records: what is written together leaves in one. */
 #include "net/tls_stream.h"
 
+#include "crypto/digest.h"
 #include "crypto/x509.h"
 #include "net/socket.h"
 #include "net/tls_private.h"
@@ -124,6 +125,14 @@ bool tls_context_trust(SSL_CTX *ctx, const struct x509_chain *authorities)
     for (size_t i = 0; i < x509_chain_count(authorities); i++)
         if (X509_STORE_add_cert(store, x509_chain_handle(authorities, i)) != 1) return false;
     return true;
+}
+
+void tls_mix(unsigned char digest[32], str part)
+{
+    unsigned char both[2 * SHA256_LEN];
+    memcpy(both, digest, SHA256_LEN);
+    sha256(part, both + SHA256_LEN);
+    sha256(str_make((const char *)both, sizeof both), digest);
 }
 
 /* --- life --- */

@@ -22,6 +22,10 @@ struct tls_peer {
 /* "1.3"; "" for what is neither. */
 str tls_version_text(uint16_t version);
 
+/* What it was made from, or NULL: to be compared with. */
+struct tls_upstream;
+const struct tls_upstream *tls_stream_upstream(const struct tls_stream *s);
+
 /* Says goodbye (close_notify) if `polite`, the handshake was done and the socket takes it at once. *s is NULL then;
  * NULL is fine. Whoever has not sent everything must not be polite: it says that the end is the end. */
 void tls_stream_free(struct tls_stream **s, bool polite);

@@ -1,5 +1,7 @@
 #include "net/tls_upstream.h"
 
+#include "crypto/digest.h"
+#include "crypto/secret.h"
 #include "crypto/x509.h"
 #include "net/tls_private.h"
 
@@ -15,6 +17,7 @@ struct tls_upstream {
     uint64_t serial; /* unlike that of any other of this process */
     SSL_CTX *ctx;
     char name[X509_NAME_MAX + 1];
+    unsigned char made_from[SHA256_LEN];
 };
 
 /* A session is kept once the server has given a ticket for it; the newest one counts. Only over the instance's own
@@ -72,8 +75,10 @@ static enum err set_up(SSL_CTX *ctx, const struct tls_upstream_options *o, char 
     enum err e = tls_context_common(ctx, true) && SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn - 1) == 0
                      ? ERR_OK
                      : ERR_NO_MEMORY;
-    if (e == ERR_OK) e = x509_bundle_parse(o->ca_pem, &authorities, &fault);
-    if (e == ERR_OK && !tls_context_trust(ctx, authorities)) e = ERR_NO_MEMORY;
+    if (e == ERR_OK && o->ca_pem.n) e = x509_bundle_parse(o->ca_pem, &authorities, &fault);
+    if (e == ERR_OK &&
+        !(o->ca_pem.n ? tls_context_trust(ctx, authorities) : SSL_CTX_set_default_verify_paths(ctx) == 1))
+        e = ERR_NO_MEMORY;
     x509_chain_free(&authorities);
     if (e == ERR_OK && (o->cert_pem.n || o->key_pem.n)) {
         what = "our certificate";
@@ -90,6 +95,22 @@ static enum err set_up(SSL_CTX *ctx, const struct tls_upstream_options *o, char 
     return ERR_OK;
 }
 
+static void options_digest(const struct tls_upstream_options *o, unsigned char out[SHA256_LEN])
+{
+    memset(out, 0, SHA256_LEN);
+    tls_mix(out, o->ca_pem);
+    tls_mix(out, o->name);
+    tls_mix(out, o->cert_pem);
+    tls_mix(out, o->key_pem);
+}
+
+bool tls_upstream_is(const struct tls_upstream *u, const struct tls_upstream_options *o)
+{
+    unsigned char digest[SHA256_LEN];
+    options_digest(o, digest);
+    return secret_equal(digest, u->made_from, sizeof digest);
+}
+
 enum err tls_upstream_new(const struct tls_upstream_options *o, struct tls_upstream **out, char why[256])
 {
     snprintf(why, 256, "memory is out");
@@ -99,6 +120,7 @@ enum err tls_upstream_new(const struct tls_upstream_options *o, struct tls_upstr
     static _Atomic uint64_t serials;
     u->refs = 1;
     u->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
+    options_digest(o, u->made_from);
     enum err e = ERR_OK;
     if (o->name.n && !copy_name(o->name, u->name)) {
         snprintf(why, 256, "its name is none that a certificate could be for");
@@ -116,6 +138,11 @@ enum err tls_upstream_new(const struct tls_upstream_options *o, struct tls_upstr
     why[0] = 0;
     *out = u;
     return ERR_OK;
+}
+
+bool tls_upstream_named(const struct tls_upstream *u)
+{
+    return u && u->name[0];
 }
 
 struct tls_upstream *tls_upstream_ref(struct tls_upstream *u)
@@ -172,6 +199,11 @@ enum err tls_upstream_stream(struct tls_upstream *u, str name, int fd, struct tl
     ERR_clear_error();
     *out = s;
     return ERR_OK;
+}
+
+const struct tls_upstream *tls_stream_upstream(const struct tls_stream *s)
+{
+    return s->upstream;
 }
 
 void tls_upstream_forget(struct tls_stream *s)

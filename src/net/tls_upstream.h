@@ -11,13 +11,17 @@
 struct tls_upstream;
 
 struct tls_upstream_options {
-    str ca_pem; /* the authorities that count; nobody else does */
+    str ca_pem; /* the authorities that count, and nobody else; empty: the system's */
     str name;   /* a DNS name or an IP address: for whom a certificate must be; also in SNI if it is a name */
     str cert_pem, key_pem; /* what we show when asked; both or neither */
 };
 
 /* One reference. `why` tells people what is wrong with the files. ERR_MALFORMED, ERR_NO_MEMORY. */
 MUST_USE enum err tls_upstream_new(const struct tls_upstream_options *o, struct tls_upstream **out, char why[256]);
+/* Whether it was made from the same. */
+bool tls_upstream_is(const struct tls_upstream *u, const struct tls_upstream_options *o);
+/* Whether it says for whom a certificate must be; NULL does not. */
+bool tls_upstream_named(const struct tls_upstream *u);
 struct tls_upstream *tls_upstream_ref(struct tls_upstream *u);
 void tls_upstream_unref(struct tls_upstream **u);
 

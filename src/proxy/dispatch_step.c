@@ -4,6 +4,7 @@
  * even refuse takes all of that time; another then gets as much again, once. */
 #include "proxy/dispatch.h"
 
+#define TLS_TOLD_MS    10000
 #define BACKOFFS_MAX   16
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 200
@@ -97,11 +98,25 @@ static enum step back_off(struct exchange *x)
 
 /* --- connecting --- */
 
+/* It is there and is not who it should be. Told of at most every ten seconds: requests have their own lines. */
+static void tell_tls(const struct exchange *x, struct upstream *u, const char *why)
+{
+    uint64_t now = dispatch_now(x);
+    if (u->tls_told_ms && now < u->tls_told_ms + TLS_TOLD_MS) return;
+    u->tls_told_ms = now;
+    log_event(LOG_LEVEL_ERROR, log_msg("TLS to a service failed"), log_str("service", dispatch_service(x)->name),
+              log_str("instance", u->text), log_str("reason", str_of(why)));
+}
+
 static void on_connect(struct h1_client *c, enum err e, void *user)
 {
     struct exchange *x = user;
     x->connecting = NULL;
     x->stage = STAGE_NONE;
+    if (UNLIKELY(h1_client_fault(c)[0] && e != ERR_OK)) {
+        tell_tls(x, x->upstream, h1_client_fault(c));
+        x->connect_fault = e == ERR_DENIED ? "certificate" : "tls";
+    }
     if (e == ERR_OK) {
         if (UNLIKELY(x->upstream->refusals)) call_others(x);
         upstream_connected(x->upstream);
@@ -115,14 +130,19 @@ static void on_connect(struct h1_client *c, enum err e, void *user)
 /* STEP_NEXT: look for another way at once, x->stay says where. */
 static enum step connect_failed(struct exchange *x)
 {
-    upstream_refused(x->upstream, dispatch_now(x));
+    const char *fault = x->connect_fault;
+    x->connect_fault = NULL;
+    if (UNLIKELY(fault != NULL))
+        upstream_connected(x->upstream); /* it is not away: there is nothing to wait for */
+    else
+        upstream_refused(x->upstream, dispatch_now(x));
     attempt_report(x, OUTCOME_CONNECT);
-    if (!dispatch_service(x)->retry.attempts) return refuse(x, REASON_UPSTREAM_CONNECT, NULL);
+    if (!dispatch_service(x)->retry.attempts) return refuse(x, REASON_UPSTREAM_CONNECT, fault);
     if (dispatch_pass_over(x)) {
         if (dispatch_has_other(x) && attempt_again_unsent(x)) return STEP_NEXT;
         x->n_tried--; /* it is the one to wait for */
     }
-    return stand_in_line(x);
+    return fault ? refuse(x, REASON_UPSTREAM_CONNECT, fault) : stand_in_line(x);
 }
 
 static enum step connect_new(struct exchange *x)
@@ -130,7 +150,9 @@ static enum step connect_new(struct exchange *x)
     struct worker *w = x->worker;
     struct upstream *u = x->upstream;
     x->attempts++;
-    enum err e = h1_client_open(&w->client, &u->addr, u, on_connect, x, &x->connecting);
+    struct client_tls tls = {u->tls, &u->session, tls_upstream_named(u->tls) ? STR_NONE : str_of(u->tls_name)};
+    enum err e = u->tls ? h1_client_open_tls(&w->client, &u->addr, &tls, u, on_connect, x, &x->connecting)
+                        : h1_client_open(&w->client, &u->addr, u, on_connect, x, &x->connecting);
     if (e == ERR_OK) {
         exchange_stage(x, STAGE_CONNECT, x->connect_until_ms);
         return STEP_WAIT;

@@ -75,6 +75,7 @@ struct exchange {
     struct timer timer;
     enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_BODY, STAGE_LINE, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
     uint64_t stage_until_ms, connect_until_ms;
+    const char *connect_fault; /* of the last attempt to connect, if TLS failed; a constant */
     struct upstream_waiter in_line;
     struct breaker_hold breaker;
     uint64_t hash;                    /* of what the service balances by */

@@ -146,6 +146,19 @@ void upstream_attempt_left(struct upstream *u)
     wake_later(u);
 }
 
+void upstream_secure(struct upstream *u, struct tls_upstream *tls, str host)
+{
+    str name = str_first(host, sizeof u->tls_name - 1);
+    bool same_name = str_eq(name, str_of(u->tls_name));
+    if (LIKELY(u->tls == tls && (same_name || !tls))) return;
+    upstream_reap(u, UINT64_MAX); /* the others are given up when they come back, see upstream_on_idle */
+    tls_session_free(&u->session);
+    tls_upstream_unref(&u->tls);
+    u->tls = tls ? tls_upstream_ref(tls) : NULL;
+    memcpy(u->tls_name, name.p ? name.p : "", name.n);
+    u->tls_name[name.n] = 0;
+}
+
 /* --- idle connections --- */
 
 struct h1_client *upstream_take(struct upstream *u)
@@ -162,7 +175,7 @@ void upstream_on_idle(struct h1_client *c, void *pool)
     struct upstream *u = pool;
     uint32_t share = u->bounds.open / u->instance->service->workers;
     uint32_t most = u->bounds.idle < share ? u->bounds.idle : share;
-    if (u->refs == 0 || (u->n_idle >= most && u->n_idle >= u->n_waiting)) {
+    if (u->refs == 0 || (u->n_idle >= most && u->n_idle >= u->n_waiting) || UNLIKELY(h1_client_tls(c) != u->tls)) {
         h1_client_abandon(c);
         return;
     }
@@ -220,5 +233,7 @@ bool upstream_unref(struct upstream *u)
     upstream_reap(u, UINT64_MAX);
     timer_clear(u->loop, &u->look);
     loop_undefer(u->loop, &u->wake);
+    tls_session_free(&u->session);
+    tls_upstream_unref(&u->tls);
     return true;
 }

@@ -8,6 +8,7 @@
 #define SALLYPORT_PROXY_UPSTREAM_H
 
 #include "http/h1_client.h"
+#include "net/tls_upstream.h"
 #include "proxy/instance.h"
 
 struct upstream;
@@ -39,12 +40,21 @@ struct upstream {
     bool knocking;
     uint32_t disperse; /* so many of the line go elsewhere */
     uint64_t knock_at_ms;
+    /* TLS: as the newest configuration has it */
+    struct tls_upstream *tls;   /* NULL: clear text */
+    struct tls_session session; /* the last one with it, for the next connection */
+    char tls_name[256];         /* its host: whom its certificate is for, if the configuration names nobody */
+    uint64_t tls_told_ms;       /* when it was last told that TLS failed */
 };
 
 /* One reference. NULL: memory. */
 struct upstream *upstream_new(struct instance *i, unsigned worker, struct loop *loop, const void *sockaddr, size_t len);
 /* Lets go; the last one closes the idle connections. True: it is gone (the caller forgets and frees it). */
 bool upstream_unref(struct upstream *u);
+
+/* From now on connections are made with `tls` (NULL: clear text); those made otherwise are given up. `host` is what its
+ * certificate must be for when `tls` names nobody. */
+void upstream_secure(struct upstream *u, struct tls_upstream *tls, str host);
 
 /* The warmest idle connection, or NULL. */
 struct h1_client *upstream_take(struct upstream *u);

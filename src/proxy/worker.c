@@ -12,6 +12,7 @@
 #define DRAIN_IDLE_MS    500 /* an idle client may still send a request that is on its way */
 #define ACCEPT_AGAIN_MS  50
 #define ACCEPT_MAX       512 /* in one go: then those who are connected already have their turn */
+#define SHAKING_MAX      512 /* handshakes at once: each may hold 100 kB */
 #define TOKEN_SETS       1024u
 #define TOKEN_BYTES      (16u << 20)
 #define VERIFY_FIRST     (32u << 10)
@@ -37,6 +38,7 @@ static void snapshot_free(struct worker *w, struct worker_snapshot *s)
     for (uint32_t i = 0; i < n; i++) forget_upstream(w, s->upstreams[i]);
     for (uint32_t i = 0; i < s->snap->n_services; i++) balancer_free(&s->balancers[i]);
     instance_set_unref(&s->instances);
+    tls_set_unref(&s->tls);
     for (uint32_t i = 0; i < s->snap->n_issuers; i++) keyset_unref(&s->keysets[i]);
     snapshot_unref(&s->snap);
     free(s);
@@ -117,6 +119,7 @@ static void delivery_drop(struct worker_delivery *d)
 {
     for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
     instance_set_unref(&d->instances);
+    tls_set_unref(&d->tls);
     snapshot_unref(&d->snap);
     free(d);
 }
@@ -136,6 +139,9 @@ static bool make_upstreams(struct worker *w, struct worker_snapshot *s)
         }
         for (uint32_t k = 0; k < service->n_instances; k++, at++) {
             s->upstreams[at] = find_upstream(w, s->instances->all[at], &service->instances[k], &service->pool);
+            if (s->upstreams[at])
+                upstream_secure(s->upstreams[at], i < s->tls->n ? s->tls->upstreams[i] : NULL,
+                                service->instances[k].host);
             whole = whole && s->upstreams[at];
         }
     }
@@ -158,6 +164,7 @@ static struct worker_snapshot *snapshot_make(struct worker *w, struct worker_del
     s->tracing = snap->tracing.url.n > 0;
     s->sample_from = trace_sample_from(snap->tracing.sample_ppm);
     s->instances = d->instances;
+    s->tls = d->tls;
     for (uint32_t i = 0; i < d->n && i < snap->n_issuers; i++) s->keysets[i] = d->keysets[i];
     free(d);
     if (!make_upstreams(w, s)) {
@@ -193,6 +200,7 @@ static enum err apply_snapshot(struct worker *w, struct worker_delivery *d)
     struct worker_snapshot *old = w->current;
     w->current = s;
     take_limits(w, s->snap);
+    w->server.tls = s->tls->server; /* for handshakes that begin from now on */
     counter_add(&w->numbers.snapshot, s->snap->generation - counter_get(&w->numbers.snapshot));
     if (!old) return ERR_OK;
     wake_all(w, old); /* whoever waits for keys of the old one is judged by what there was */
@@ -333,7 +341,10 @@ static void accept_some(struct worker_listener *l, unsigned max)
         int fd;
         enum err e = net_accept(l->watch.fd, &fd, &peer);
         if (e == ERR_OK) {
-            server_conn_open(&w->server, fd, &peer, l);
+            if (l->tls)
+                server_conn_open_tls(&w->server, fd, &peer, l);
+            else
+                server_conn_open(&w->server, fd, &peer, l);
             continue;
         }
         /* out of descriptors: those who wait stay in the queue, we look again soon */
@@ -353,11 +364,11 @@ static void on_accept_again(struct timer *t)
     accept_some(CONTAINER_OF(t, struct worker_listener, again), ACCEPT_MAX);
 }
 
-enum err worker_listen(struct worker *w, int fd)
+enum err worker_listen(struct worker *w, int fd, bool tls)
 {
     struct worker_listener *l = calloc(1, sizeof *l);
     if (!l) return ERR_NO_MEMORY;
-    *l = (struct worker_listener){{on_connection, fd}, {.on_time = on_accept_again}, w, w->listeners};
+    *l = (struct worker_listener){{on_connection, fd}, {.on_time = on_accept_again}, w, w->listeners, tls};
     enum err e = watch_add(w->loop, &l->watch, EPOLLIN);
     if (e != ERR_OK) {
         free(l);
@@ -388,6 +399,8 @@ static void publish(struct worker *w)
     set(&n->accepted, w->server.n_accepted);
     set(&n->refused, w->server.n_refused);
     set(&n->timed_out, w->server.n_timed_out);
+    for (size_t i = 0; i < 4; i++) set(&n->shaken[i / 2][i % 2], w->server.n_shaken[i / 2][i % 2]);
+    for (size_t i = 0; i < TLS_ENDS; i++) set(&n->shake_failed[i], w->server.n_shake_failed[i]);
     set(&n->upstream_open, w->client.n_open);
     set(&n->upstream_opened, w->client.n_opened);
     set(&n->token_hits, w->tokens.found);
@@ -440,6 +453,19 @@ static void on_housekeeping(struct timer *t)
     }
     publish(w);
     timer_set(w->loop, t, now + (w->draining ? DRAIN_TICK_MS : HOUSEKEEPING_MS));
+}
+
+/* At most one line a second: who knocks is not to fill our disk. All are counted. */
+static void on_shake_failed(void *owner, const struct net_peer *peer, enum tls_end end, const char *reason)
+{
+    struct worker *w = owner;
+    uint64_t now = loop_now_ms(w->loop);
+    char text[NET_TEXT_MAX];
+    if (end == TLS_END_CLOSED || now < w->shake_told_ms + 1000) return;
+    w->shake_told_ms = now;
+    log_event(end == TLS_END_CERTIFICATE ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+              log_msg(end == TLS_END_CERTIFICATE ? "a client's certificate is refused" : "a handshake of TLS failed"),
+              log_str("client", str_make(text, net_peer_ip_text(peer, text))), log_str("reason", str_of(reason)));
 }
 
 static void on_turn_end(void *owner)
@@ -498,6 +524,8 @@ enum err worker_new(unsigned index, const struct snapshot *snap, const struct fe
     w->server.stream_new = exchange_new;
     w->server.stream_free = exchange_free;
     w->server.owner = w;
+    w->server.on_shake_failed = on_shake_failed;
+    w->server.max_shaking = conns < 2 * SHAKING_MAX ? (conns + 1) / 2 : SHAKING_MAX;
     client_env_init(&w->client, &w->io, conns);
     w->client.on_idle = upstream_on_idle;
     w->client.on_idle_closed = upstream_on_idle_closed;

@@ -16,6 +16,7 @@
 #include "net/loop.h"
 #include "proxy/balance.h"
 #include "proxy/budget.h"
+#include "proxy/tls_set.h"
 #include "proxy/token_cache.h"
 #include "proxy/upstream.h"
 #include "serve/counters.h"
@@ -46,10 +47,11 @@ struct worker_snapshot {
     struct instance_set *instances;
     struct balancer **balancers;  /* by service; NULL: it has no instance */
     struct retry_budget *budgets; /* by service */
-    str via[2];                   /* "1.0 name", "1.1 name" */
-    str hop[2];                   /* Via and CDN-Loop of a request that has neither, as field lines */
-    bool tracing;                 /* spans are exported */
-    uint64_t sample_from;         /* eight digits of a trace id from which on it is sampled; see trace_sample_from() */
+    struct tls_set *tls;
+    str via[2];           /* "1.0 name", "1.1 name" */
+    str hop[2];           /* Via and CDN-Loop of a request that has neither, as field lines */
+    bool tracing;         /* spans are exported */
+    uint64_t sample_from; /* eight digits of a trace id from which on it is sampled; see trace_sample_from() */
 };
 
 /* What others may read at any time. */
@@ -57,8 +59,9 @@ struct worker_numbers {
     struct counter connections, accepted, refused, timed_out; /* clients */
     struct counter upstream_open, upstream_opened, retries;
     struct counter token_hits, token_misses, token_evictions, signatures;
-    struct counter snapshot; /* generation in use */
-    struct counter feed;     /* number of the last feed record applied */
+    struct counter shaken[2][2], shake_failed[TLS_ENDS]; /* see struct server_env */
+    struct counter snapshot;                             /* generation in use */
+    struct counter feed;                                 /* number of the last feed record applied */
 };
 
 struct worker_listener {
@@ -66,6 +69,7 @@ struct worker_listener {
     struct timer again; /* accepting was put off: no descriptors */
     struct worker *worker;
     struct worker_listener *next;
+    bool tls;
 };
 
 /* Called on a worker's thread: ask for fresh keys of an issuer. */
@@ -100,6 +104,7 @@ struct worker {
     struct worker_numbers numbers;
     struct worker_listener *listeners;
     struct timer housekeeping;
+    uint64_t shake_told_ms; /* when a failed handshake was last told of */
     uint64_t drain_from_ms, drain_until_ms;
     bool draining, drained;
     worker_keys_wanted *keys_wanted;
@@ -112,7 +117,7 @@ struct worker {
  * the store feeds, outlives the worker; NULL: nothing does. ERR_NO_MEMORY, ERR_IO. */
 MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, const struct fed *fed, struct worker **out);
 /* Takes the listening socket over. Before worker_start only. */
-MUST_USE enum err worker_listen(struct worker *w, int fd);
+MUST_USE enum err worker_listen(struct worker *w, int fd, bool tls);
 MUST_USE enum err worker_start(struct worker *w);
 
 /* What a FEED_SNAPSHOT record carries to a worker: the snapshot with the keys there are for it and what is known
@@ -120,6 +125,7 @@ MUST_USE enum err worker_start(struct worker *w);
 struct worker_delivery {
     struct snapshot *snap;
     struct instance_set *instances; /* of that snapshot */
+    struct tls_set *tls;            /* likewise */
     uint32_t n;
     struct keyset *keysets[]; /* by issuer; NULL: not loaded */
 };
