@@ -76,7 +76,7 @@ static int run_sign(const struct cli_args *args)
     enum url_fault fault;
     struct buf secret, body;
     const char *product = cli_value(args, "product");
-    str key;
+    str key = STR_NONE;
     if (!product || !record_name_ok(str_of(product)))
         return cli_usage_error(args, "--product is %s", product ? "no product's name" : "missing");
     if (!method_known(str_of(args->rest[0])))
