@@ -27,12 +27,37 @@ static struct diags findings_of(const char *text)
     return d;
 }
 
+struct row {
+    const char *name, *in, *codes; /* in order of place */
+};
+
+static void expect(const struct row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char text[2000];
+        struct buf codes, out;
+        snprintf(text, sizeof text, "sallyport: 1\n%s", rows[i].in);
+        struct diags d = findings_of(text);
+        buf_init(&codes, 1000);
+        buf_init(&out, 1 << 20);
+        diags_print(&d, &out);
+        for (uint32_t k = 0; k < d.n; k++) {
+            buf_printf(&codes, "%s%s", k ? " " : "", d.v[k].code);
+            if (!d.v[k].fix.n) fail_msg("%s: no fix: %s", rows[i].name, d.v[k].text.p);
+        }
+        if (!str_eq(buf_str(&codes), str_of(rows[i].codes)))
+            fail_msg("%s: got '%.*s'\n%.*s", rows[i].name, STR_ARG(buf_str(&codes)), STR_ARG(buf_str(&out)));
+        assert_int_equal(d.errors, 0);
+        buf_free(&codes);
+        buf_free(&out);
+        diags_free(&d);
+    }
+}
+
 static void each_finding_is_found_and_nothing_else(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name, *in, *codes; /* in order of place */
-    } rows[] = {
+    static const struct row rows[] = {
         {"nothing to say", ISSUER("roles: [r]") PRODUCT("[view]") SERVICE ACTION "roles: {r: [view]}\n", ""},
         {"a permission of the action's name", ISSUER("permissions: [view]") PRODUCT("[view]") SERVICE ACTION, ""},
         {"any permission", ISSUER("permissions: any") PRODUCT("[view]") SERVICE ACTION, ""},
@@ -98,25 +123,109 @@ static void each_finding_is_found_and_nothing_else(void **state)
         {"everybody trusted", "trusted_hops: \"::/0\"\n" ISSUER("permissions: any") PRODUCT("[view]") SERVICE ACTION,
          "trusted_hops"},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char text[2000];
-        struct buf codes, out;
-        snprintf(text, sizeof text, "sallyport: 1\n%s", rows[i].in);
-        struct diags d = findings_of(text);
-        buf_init(&codes, 1000);
-        buf_init(&out, 1 << 20);
-        diags_print(&d, &out);
-        for (uint32_t k = 0; k < d.n; k++) {
-            buf_printf(&codes, "%s%s", k ? " " : "", d.v[k].code);
-            if (!d.v[k].fix.n) fail_msg("%s: no fix: %s", rows[i].name, d.v[k].text.p);
-        }
-        if (!str_eq(buf_str(&codes), str_of(rows[i].codes)))
-            fail_msg("%s: got '%.*s'\n%.*s", rows[i].name, STR_ARG(buf_str(&codes)), STR_ARG(buf_str(&out)));
-        assert_int_equal(d.errors, 0);
-        buf_free(&codes);
-        buf_free(&out);
-        diags_free(&d);
-    }
+    expect(rows, ARRAY_LEN(rows));
+}
+
+#define MACHINES                                                                                                       \
+    "issuers: {m: {issuer: x, audience: a, algorithms: RS256, keys: {file: k}, products: [p], permissions: any, "      \
+    "caller: service}}\n"
+#define KEYED                                                                                                          \
+    "keys: [{id: abcdefgh, sha256: ab00000000000000000000000000000000000000000000000000000000000000}], may: [view]"
+#define PIN "sha256:ab00000000000000000000000000000000000000000000000000000000000000"
+#define CLIENTS                                                                                                        \
+    "tls: {certificates: {cert: a, key: {file: b}}, clients: {ca: c}}\nlisten: {gateway: {address: \":1\", tls: "      \
+    "true}}\n"
+#define VIEW(more)  "actions: {view: {match: GET /x, to: s, " more "}}\n"
+#define THIRD(more) "products: {p: {caller: third-party, may: [view], " more "}}\n"
+
+static void each_finding_at_the_edge(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"limits that differ",
+         "limit: [{rate: 10/s, burst: 99}, {rate: 100/m}]\nproducts: {p: {" KEYED
+         ", limit: [{rate: 100/s, per: product}, {rate: 10/s, per: key}]}}\n" SERVICE VIEW("accept: apikey"),
+         ""},
+        {"a limit above another",
+         "limit: [{rate: 10/s}, {rate: 700/m}]\nproducts: {p: {" KEYED "}}\n" SERVICE VIEW("accept: apikey"), "limit"},
+        {"at once less, in the long run more",
+         "limit: [{rate: 10/s}, {rate: 700/m, burst: 5}]\nproducts: {p: {" KEYED "}}\n" SERVICE VIEW("accept: apikey"),
+         ""},
+        {"a key's above its product's",
+         "products: {p: {" KEYED
+         ", limit: [{rate: 10/s, per: product}, {rate: 10/s, per: key}]}}\n" SERVICE VIEW("accept: apikey"),
+         "limit"},
+        {"a user's above everybody's",
+         ISSUER("permissions: any") PRODUCT("[view]")
+             SERVICE VIEW("limit: [{rate: 10/s, per: user}, {rate: 9/s, per: action}]"),
+         "limit"},
+        {"an address's beside a user's",
+         ISSUER("permissions: any") PRODUCT("[view]")
+             SERVICE VIEW("limit: [{rate: 10/s, per: user}, {rate: 9/s, per: address}]"),
+         ""},
+        {"a quota that cannot be reached",
+         "store: {}\nproducts: {p: {" KEYED
+         ", limit: {rate: 1/m}, quota: {requests: 1442, per: day}}}\n" SERVICE VIEW("accept: apikey"),
+         "limit"},
+        {"a quota that can",
+         "store: {}\nproducts: {p: {" KEYED
+         ", limit: {rate: 1/m}, quota: {requests: 1441, per: day}}}\n" SERVICE VIEW("accept: apikey"),
+         ""},
+        {"a third party with what is accepted",
+         CLIENTS THIRD("keys: [], certificates: \"" PIN
+                       "\"") "store: {}\n" SERVICE VIEW("accept: {third-party: certificate}"),
+         ""},
+        {"a third party with what is not",
+         THIRD("signature: {env: K}") "store: {}\n" SERVICE VIEW("accept: {third-party: [certificate, token]}"),
+         "credential credential"},
+        {"a third party of whom tokens are wanted",
+         THIRD("signature: {env: K}") "store: {}\n" SERVICE VIEW("accept: token"), "product credential ungranted"},
+        {"a service's token", MACHINES PRODUCT("[view]") SERVICE VIEW("accept: {service: token}"), ""},
+        {"a service's token where users' are wanted", MACHINES PRODUCT("[view]") SERVICE VIEW("accept: {user: token}"),
+         "credential"},
+        {"a kind that nobody is of",
+         ISSUER("permissions: any") PRODUCT("[view]") SERVICE VIEW("accept: {user: token, service: token}"),
+         "credential"},
+        {"a certificate that nobody has",
+         ISSUER("permissions: any") PRODUCT("[view]") SERVICE VIEW("accept: [token, certificate]"), "credential"},
+        {"a breaker for nobody",
+         ISSUER("permissions: any") PRODUCT("[view]") "services: {s: {instances: \"h:1\", implicit: false, breaker: "
+                                                      "{concurrent: {service: 5}}}}\n" ACTION,
+         "breaker"},
+        {"a breaker that never closes in",
+         ISSUER("permissions: any") PRODUCT("[view]") "limits: {connections: 100}\n"
+                                                      "services: {s: {instances: \"h:1\", implicit: false, breaker: "
+                                                      "{concurrent: {user: 100}}}}\n" ACTION,
+         "breaker"},
+        {"a breaker that does",
+         ISSUER("permissions: any") PRODUCT("[view]") "limits: {connections: 100}\n"
+                                                      "services: {s: {instances: \"h:1\", implicit: false, breaker: "
+                                                      "{concurrent: {user: 99}}}}\n" ACTION,
+         ""},
+        {"zones without one's own",
+         ISSUER("permissions: any")
+             PRODUCT("[view]") "services: {s: {instances: {address: \"h:1\", zone: b}, implicit: false}}\n" ACTION,
+         "zone"},
+        {"a zone of its own, and nobody in it",
+         "zone: a\n" ISSUER("permissions: any")
+             PRODUCT("[view]") "services: {s: {instances: {address: \"h:1\", zone: b}, implicit: false}}\n" ACTION,
+         "zone"},
+        {"certificates that nobody sees",
+         "tls: {certificates: {cert: a, key: {file: b}}}\n" ISSUER("permissions: any") PRODUCT("[view]") SERVICE ACTION,
+         "tls"},
+        {"client certificates that are nobody's", CLIENTS ISSUER("permissions: any") PRODUCT("[view]") SERVICE ACTION,
+         "tls"},
+        {"secrets in the clear",
+         "tracing: {otlp: \"http://o.example\", headers: {A: {env: B}}}\n" ISSUER("permissions: any") PRODUCT("[view]")
+             SERVICE ACTION,
+         "tracing"},
+        {"secrets on this machine",
+         "tracing: {otlp: \"http://127.0.0.1:1\", headers: {A: {env: B}}}\n" ISSUER("permissions: any")
+             PRODUCT("[view]") SERVICE ACTION,
+         ""},
+        {"no sandbox", "sandbox: off\n" ISSUER("permissions: any") PRODUCT("[view]") SERVICE ACTION, "sandbox"},
+    };
+    expect(rows, ARRAY_LEN(rows));
 }
 
 static void files_are_looked_at(void **state)
@@ -241,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_finding_is_found_and_nothing_else),
+        cmocka_unit_test(each_finding_at_the_edge),
         cmocka_unit_test(files_are_looked_at),
         cmocka_unit_test(a_thousand_routes_are_a_small_thing),
         cmocka_unit_test(the_examples_are_good),

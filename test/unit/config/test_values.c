@@ -256,9 +256,51 @@ static void controls_and_secret_words(void **state)
     assert_false(value_sounds_secret(STR("listen: {gateway: x}")));
 }
 
+static void rates_have_a_window(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        uint32_t count, window_s; /* 0: refused */
+    } rows[] = {{"1/s", 1, 1},       {"5/m", 5, 60},  {"20/h", 20, 3600}, {"1000000/d", 1000000, 86400},
+                {"1000001/s", 0, 0}, {"0/s", 0, 0},   {"5", 0, 0},        {"5/", 0, 0},
+                {"/s", 0, 0},        {"5/w", 0, 0},   {"5 / s", 0, 0},    {"-5/s", 0, 0},
+                {"5/s/m", 0, 0},     {"5.5/s", 0, 0}, {"", 0, 0},         {"5/S", 0, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config_rate r = {0};
+        enum err e = value_day_rate(str_of(rows[i].in), &r);
+        if ((e == ERR_OK) != (rows[i].window_s != 0) || r.count != rows[i].count || r.window_s != rows[i].window_s)
+            fail_msg("%s: %s, %u in %u s", rows[i].in, err_name(e), r.count, r.window_s);
+        /* attempts to log in are not counted over days */
+        bool shorter = rows[i].window_s && rows[i].window_s < 86400;
+        assert_int_equal(value_rate(str_of(rows[i].in), &r) == ERR_OK, shorter);
+    }
+}
+
+static void percentages_are_millionths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        int64_t ppm; /* -1: refused */
+    } rows[] = {{"0%", 0},         {"1%", 10000},      {"100%", 1000000},   {"0.0001%", 1},
+                {"12.5%", 125000}, {"99.99%", 999900}, {"100.0%", 1000000}, {"100.0001%", -1},
+                {"101%", -1},      {"0.00001%", -1},   {".5%", -1},         {"5.%", -1},
+                {"%", -1},         {"", -1},           {"1", -1},           {"-1%", -1},
+                {"1.2.3%", -1},    {"1 %", -1},        {"1%%", -1},         {"99999999999999999999%", -1}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint32_t ppm = 7;
+        enum err e = value_percent(str_of(rows[i].in), &ppm);
+        if (e == ERR_OK ? ppm != rows[i].ppm : rows[i].ppm != -1 || ppm != 7)
+            fail_msg("%s: %s, %u", rows[i].in, err_name(e), ppm);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_have_a_window),
+        cmocka_unit_test(percentages_are_millionths),
         cmocka_unit_test(sizes_and_times),
         cmocka_unit_test(numbers_are_written_as_they_are_read),
         cmocka_unit_test(addresses),
