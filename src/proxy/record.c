@@ -1,5 +1,6 @@
 /* Always last: counters, the decision ring, the access log. */
 #include "base/clock.h"
+#include "net/tls_stream.h"
 #include "proxy/exchange.h"
 #include "serve/access_log.h"
 
@@ -24,6 +25,7 @@ void exchange_record(struct exchange *x)
         .gate = GATE,
         .caller = (uint8_t)x->caller,
         .credential = x->credential,
+        .tls = x->down.tls ? x->down.tls->version : 0,
         .bytes_in = x->down.bytes_in,
         .bytes_out = x->down.bytes_out,
         .id = str_make(x->id, ULID_LEN),

@@ -22,6 +22,7 @@ struct outcome {
     uint8_t gate;
     uint8_t caller;               /* enum caller_kind */
     uint8_t credential;           /* the ACCEPT_* that made it; 0: none counted */
+    uint16_t tls;                 /* version the client speaks: 0x0303, 0x0304; 0: clear text */
     uint64_t bytes_in, bytes_out; /* of bodies */
     str id;                       /* ULID */
     str trace_id;                 /* 32 hex digits, or empty */
