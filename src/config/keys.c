@@ -153,7 +153,7 @@ static const struct key_def root_keys[] =
       .standard = "none",
       .about =
           "The Authentication Service: users who log in here with a password. It brings its issuer, its service and "
-          "its actions; see *Users who log in here* below.",
+          "its actions; see *Users who log in here* above.",
       .example = "authentication: {issuer: \"https://api.example.com\"}"},
      {"store", SHAPE_MAP, .map = &store_map,
       .about = "Where users, sessions, API keys made at run time and revocations are kept. There is one as soon as "

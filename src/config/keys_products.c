@@ -95,7 +95,7 @@ static const struct key_map accept_map = {.keys = accept_keys};
 static const struct key_def action_keys[] =
     {{"match", SHAPE_CUSTOM, .required = true, .read = read_matches, .min = 1, .max = 64,
       .type = "match, or a list of them",
-      .about = "`METHOD /pattern` or `METHOD,METHOD /pattern`; see *Patterns* below.",
+      .about = "`METHOD /pattern` or `METHOD,METHOD /pattern`; see *Patterns* above.",
       .example = "match: \"GET /orders/{id}\""},
      {"to", SHAPE_TEXT, .required = true, AT(struct config_action, to), .about = "The service that answers.",
       .example = "to: orders"},
