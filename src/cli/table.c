@@ -4,14 +4,14 @@
 #include <stdlib.h>
 
 extern const struct cli_command cli_audit_tail, cli_audit_verify, cli_authentication, cli_authentication_status,
-    cli_completion, cli_data, cli_data_backup, cli_data_check, cli_data_restore, cli_data_status, cli_dev, cli_gateway,
-    cli_help, cli_key_confirm, cli_key_delete, cli_key_disable, cli_key_list, cli_key_new, cli_keys_list,
+    cli_check, cli_completion, cli_data, cli_data_backup, cli_data_check, cli_data_restore, cli_data_status, cli_dev,
+    cli_gateway, cli_help, cli_key_confirm, cli_key_delete, cli_key_disable, cli_key_list, cli_key_new, cli_keys_list,
     cli_keys_retire, cli_keys_rotate, cli_lint, cli_man, cli_policy_check, cli_policy_conformance, cli_policy_eval,
     cli_policy_fmt, cli_policy_show, cli_policy_test, cli_product_add, cli_product_list, cli_product_remove,
-    cli_product_show, cli_reload, cli_revoke, cli_run, cli_secret_confirm, cli_secret_delete, cli_secret_new,
-    cli_session_list, cli_session_revoke, cli_sign, cli_store_status, cli_tap, cli_token_inspect, cli_token_mint,
-    cli_token_verify, cli_user_add, cli_user_delete, cli_user_disable, cli_user_enable, cli_user_grant, cli_user_import,
-    cli_user_list, cli_user_password, cli_user_show, cli_version, cli_why;
+    cli_product_show, cli_reload, cli_upgrade, cli_revoke, cli_run, cli_secret_confirm, cli_secret_delete,
+    cli_secret_new, cli_session_list, cli_session_revoke, cli_sign, cli_store_status, cli_tap, cli_token_inspect,
+    cli_token_mint, cli_token_verify, cli_user_add, cli_user_delete, cli_user_disable, cli_user_enable, cli_user_grant,
+    cli_user_import, cli_upstreams, cli_user_list, cli_user_password, cli_user_show, cli_version, cli_why;
 
 const struct cli_entry cli_table[] = {
     {&cli_dev, CLI_GROUP_SERVE},
@@ -20,9 +20,12 @@ const struct cli_entry cli_table[] = {
     {&cli_data, CLI_GROUP_SERVE},
     {&cli_authentication, CLI_GROUP_SERVE},
     {&cli_reload, CLI_GROUP_SERVE},
+    {&cli_upgrade, CLI_GROUP_SERVE},
     {&cli_why, CLI_GROUP_ASK},
     {&cli_tap, CLI_GROUP_ASK},
+    {&cli_upstreams, CLI_GROUP_ASK},
     {&cli_lint, CLI_GROUP_ASK},
+    {&cli_check, CLI_GROUP_ASK},
     {&cli_policy_check, CLI_GROUP_ASK},
     {&cli_policy_fmt, CLI_GROUP_ASK},
     {&cli_policy_eval, CLI_GROUP_ASK},

@@ -280,6 +280,11 @@ bool gateway_tracing_idle(const struct gateway_tracing *t)
     return !t->snap || (!t->waiting_spans && !t->sending.spans);
 }
 
+bool gateway_tracing_failing(const struct gateway_tracing *t)
+{
+    return t->snap && t->told;
+}
+
 void gateway_tracing_metrics(const struct gateway_tracing *t, struct buf *out)
 {
     uint64_t dropped = t->dropped;

@@ -32,6 +32,8 @@ void gateway_tracing_flush(struct gateway_tracing *t);
 /* Nothing is left to be sent, or nothing more is tried. */
 bool gateway_tracing_idle(const struct gateway_tracing *t);
 
+/* The last attempt failed, and none has got through since. */
+bool gateway_tracing_failing(const struct gateway_tracing *t);
 void gateway_tracing_metrics(const struct gateway_tracing *t, struct buf *out);
 
 #endif
