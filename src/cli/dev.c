@@ -189,6 +189,7 @@ static int run(const struct cli_args *args)
                                     .text_dir = ".",
                                     .role = "gateway",
                                     .next_port = true,
+                                    .same_image = true,
                                     .on_ready = banner,
                                     .on_stop = stop_echo,
                                     .ctx = &d};

@@ -39,6 +39,7 @@ static int run_data(const struct cli_args *args)
     if (!process.config_path) process.config_path = "sallyport.yaml";
     process.overrides.data = cli_value(args, "data");
     process.overrides.admin = cli_value(args, "admin");
+    process.no_sandbox = cli_flag(args, "no-sandbox");
     if (spaces && read_spaces(str_of(spaces), &o.spaces, &bad) != ERR_OK)
         return cli_usage_error(
             args,
@@ -57,6 +58,7 @@ static const struct cli_option options[] = {
     {"spaces", "LIST", "open these spaces only: identity, authentication, control, audit, tenants"},
     {"allow-uid", "LIST", "let processes of these users in, too, besides our own user and root"},
     {"admin", "ADDRESS", "an admin listener there: /livez, /readyz, /metrics"},
+    {"no-sandbox", NULL, "without landlock and seccomp, whatever `sandbox` says: for debuggers"},
     {NULL, NULL, NULL},
 };
 

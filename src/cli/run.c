@@ -7,7 +7,8 @@
         {"listen", "ADDRESS", "listen there instead of where `listen.gateway` says"},                                  \
         {"admin", "ADDRESS|none", "the admin listener's address instead of `listen.admin`"},                           \
         {"data", "DIR", "the data folder instead of `data`"}, {"workers", "N", "worker threads instead of `workers`"}, \
-        {"next-port", NULL, "when a port is taken, say so and use the next free one"},
+        {"next-port", NULL, "when a port is taken, say so and use the next free one"},                                 \
+        {"no-sandbox", NULL, "without landlock and seccomp, whatever `sandbox` says: for debuggers"},
 
 static int start(const struct cli_args *args, const char *product, int (*run_it)(const struct gateway_options *))
 {
@@ -22,6 +23,7 @@ static int start(const struct cli_args *args, const char *product, int (*run_it)
                                             .data = cli_value(args, "data"),
                                             .workers = (uint32_t)n};
     o.next_port = cli_flag(args, "next-port");
+    o.no_sandbox = cli_flag(args, "no-sandbox");
     return run_it(&o);
 }
 
@@ -43,7 +45,12 @@ static const struct cli_option gateway_options[] = {{"product", "NAME",
 #define DAEMON                                                                                                         \
     "Stays in the foreground; logs as JSON lines on stderr (text on a terminal). SIGHUP and `sallyport reload` read "  \
     "the configuration anew and swap it whole or not at all. SIGTERM and SIGINT drain: readiness drops, requests "     \
-    "under way get `timeouts.drain`; a second signal ends at once.\n\n"                                                \
+    "under way get `timeouts.drain`; a second signal ends at once. SIGUSR2 and `sallyport upgrade` replace the "       \
+    "program "                                                                                                         \
+    "while it serves.\n\n"                                                                                             \
+    "Two processes: a small one that opens the sockets, reads files and runs the commands of secrets, and one in a "   \
+    "sandbox that serves. When the latter dies it is started again and clients wait; a service manager's sockets "     \
+    "(LISTEN_FDS) are taken by name or address.\n\n"                                                                   \
     "Exit codes: 0 ended as told, 1 could not start, 2 usage, 78 the configuration is refused."
 
 const struct cli_command cli_run = {

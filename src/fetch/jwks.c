@@ -24,7 +24,7 @@ struct jwks {
     uint64_t began_ms;                /* of the last attempt, monotonic */
     uint64_t last_try_ms, last_ok_ms; /* Unix */
     char error[256];
-    char text[]; /* name, url, ca_file with its NUL */
+    char text[]; /* name, url, ca_file with its NUL, ca_pem */
 };
 
 /* n less up to a tenth of it. */
@@ -88,12 +88,13 @@ static void attempt(struct timer *t)
 
 enum err jwks_new(const struct fetch_env *env, const struct jwks_options *o, struct jwks **out)
 {
-    struct jwks *j = calloc(1, sizeof *j + o->name.n + o->url.n + o->ca_file.n + 1);
+    struct jwks *j = calloc(1, sizeof *j + o->name.n + o->url.n + o->ca_file.n + o->ca_pem.n + 1);
     if (!j) return ERR_NO_MEMORY;
     char *name = j->text, *url = name + o->name.n, *ca_file = url + o->url.n;
     if (o->name.n) memcpy(name, o->name.p, o->name.n);
     if (o->url.n) memcpy(url, o->url.p, o->url.n);
     if (o->ca_file.n) memcpy(ca_file, o->ca_file.p, o->ca_file.n);
+    if (o->ca_pem.n) memcpy(ca_file + o->ca_file.n + 1, o->ca_pem.p, o->ca_pem.n);
     j->env = *env;
     j->name = str_make(name, o->name.n);
     j->url = str_make(url, o->url.n);
@@ -102,6 +103,8 @@ enum err jwks_new(const struct fetch_env *env, const struct jwks_options *o, str
     j->refresh_ms = o->refresh_ms ? o->refresh_ms : JWKS_REFRESH_MS;
     j->min_interval_ms = o->min_interval_ms ? o->min_interval_ms : JWKS_MIN_INTERVAL_MS;
     j->options = (struct fetch_options){.ca_file = o->ca_file.n ? ca_file : NULL,
+                                        .ca_pem = o->ca_pem.n ? str_make(ca_file + o->ca_file.n + 1, o->ca_pem.n)
+                                                              : STR_NONE,
                                         .accept = "application/jwk-set+json, application/json",
                                         .private_ok = o->private_ok,
                                         .plain_ok = o->plain_ok};

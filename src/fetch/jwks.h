@@ -16,6 +16,7 @@ struct jwks_options {
     str name;                 /* of the issuer, for logs; copied */
     str url;                  /* copied */
     str ca_file;              /* empty: the system's authorities; copied */
+    str ca_pem;               /* the content of that file where another process has read it; copied */
     bool private_ok;          /* the provider may have a loopback or private address */
     bool plain_ok;            /* http:// to loopback, for development only */
     uint32_t refresh_ms;      /* 0: JWKS_REFRESH_MS */

@@ -7,6 +7,8 @@
 #include "net/loop.h"
 #include "services/authentication.h"
 
+#define AUTHENTICATION_CLI_SOCKET "authentication-cli.sock" /* the control socket of such a process of its own */
+
 struct process_options;
 
 struct audit;

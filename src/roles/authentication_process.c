@@ -61,7 +61,10 @@ static enum err start(struct process *p, void *ctx)
         fprintf(stderr, "sallyport: the configuration has no section `authentication`\n");
         return ERR_NOT_FOUND;
     }
-    snprintf(a->address, sizeof a->address, "unix:%s/" DATA_SOCKET, process_data(p));
+    if (snap->store_socket.n)
+        snprintf(a->address, sizeof a->address, "unix:%.*s", STR_ARG(snap->store_socket));
+    else
+        snprintf(a->address, sizeof a->address, "unix:%s/" DATA_SOCKET, process_data(p));
     snprintf(a->name, sizeof a->name, "authentication/%ld", (long)getpid());
     enum err e = seal_key_load(snap, &a->seal);
     if (e == ERR_OK) e = open_administration(a, p);
@@ -165,7 +168,8 @@ static str listeners(void *ctx, struct arena *mem)
 int authentication_role_run(const struct process_options *process)
 {
     static const struct process_role role = {.name = "authentication",
-                                             .socket = "authentication-cli.sock",
+                                             .socket = AUTHENTICATION_CLI_SOCKET,
+                                             .kind = BUNDLE_AUTHENTICATION,
                                              .snapshot = true,
                                              .start = start,
                                              .drain = drain,

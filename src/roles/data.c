@@ -272,6 +272,7 @@ int data_role_run(const struct data_options *options, const struct process_optio
 {
     static const struct process_role role = {.name = "data",
                                              .socket = DATA_CLI_SOCKET,
+                                             .kind = BUNDLE_DATA,
                                              .start = start,
                                              .stop = stop,
                                              .checks = checks,
@@ -281,5 +282,7 @@ int data_role_run(const struct data_options *options, const struct process_optio
                                              .extra = extra,
                                              .extra_cancel = extra_cancel};
     struct data_process d = {.options = *options};
-    return process_run(&role, &d, process);
+    struct process_options with = *process;
+    with.others = options->n_uids > 0;
+    return process_run(&role, &d, &with);
 }

@@ -5,18 +5,17 @@
 #include "config/product.h"
 #include "config/stored.h"
 #include "crypto/secret.h"
+#include "net/handed.h"
+#include "roles/child.h"
+#include "roles/gateway_check.h"
 #include "roles/process.h"
-#include "serve/notify.h"
 #include "store/remote.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define NEXT_PORTS     100
 #define LAME_DUCK_MS   250 /* readiness is down, but connections are still taken */
 #define SETTLE_TICK_MS 2
 #define LAST_TRACES_MS 1000
@@ -24,10 +23,14 @@
 
 /* --- configuration in force --- */
 
-/* `c` as it is in force: with the products of the store. */
-static enum err build(struct gateway *g, const struct config *c, const struct snapshot *like, struct diags *d,
-                      struct snapshot **out)
+/* `c` as it is in force: with the products of the store. `now` goes with `like`: addresses that names have since. */
+static enum err build(struct gateway *g, const struct config *c, const struct snapshot *like,
+                      const struct snapshot_addresses *now, struct diags *d, struct snapshot **out)
 {
+    const struct config_source *files = child_source();
+    struct config_source source = files ? *files : (struct config_source){0};
+    source.names = gateway_dns_names;
+    source.names_ctx = g->dns;
     struct arena mem;
     struct config whole;
     const struct config_product *stored = NULL;
@@ -40,8 +43,9 @@ static enum err build(struct gateway *g, const struct config *c, const struct sn
     if (e != ERR_OK)
         d->lost = true;
     else
-        e = like ? snapshot_rebuild(&whole, like, g->generations + 1, d, out)
-                 : snapshot_build(&whole, NULL, g->generations + 1, d, out);
+        e = now    ? snapshot_readdress(&whole, like, now, g->generations + 1, d, out)
+            : like ? snapshot_rebuild(&whole, like, g->generations + 1, d, out)
+                   : snapshot_build(&whole, &source, g->generations + 1, d, out);
     if (e == ERR_OK) g->generations++;
     if (e == ERR_OK && g->fed_by) gateway_feed_secrets(g->fed_by, *out);
     if (e == ERR_OK && left_out)
@@ -56,10 +60,13 @@ static enum err load(struct gateway *g, struct diags *d, struct config **config,
 {
     const struct gateway_options *o = &g->options;
     struct config *c = NULL;
-    enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
-                           : config_load(o->config_path, NULL, &o->overrides, d, &c);
+    enum err e = process_config_read(o->config_path, o->text_dir, &o->overrides, d, &c);
     if (e == ERR_OK && o->product) e = config_keep_product(c, str_of(o->product), d);
-    if (e == ERR_OK) e = build(g, c, NULL, d, out);
+    if (e == ERR_OK && !g->snap)
+        gateway_dns_first(g->dns, c);
+    else if (e == ERR_OK && !gateway_dns_want(g->dns, c))
+        e = ERR_AGAIN; /* new names: gateway_reload_again */
+    if (e == ERR_OK) e = build(g, c, NULL, NULL, d, out);
     if (e == ERR_OK)
         *config = c;
     else
@@ -73,6 +80,7 @@ static struct worker_delivery *delivery(const struct gateway *g)
     if (!d) return NULL;
     d->snap = snapshot_ref(g->snap);
     d->instances = instance_set_ref(g->instances);
+    d->tls = tls_set_ref(gateway_tls_set(g->tls));
     d->n = g->n_keys;
     for (uint32_t i = 0; i < g->n_keys; i++)
         if (g->keys[i].keys) d->keysets[i] = keyset_ref(g->keys[i].keys);
@@ -83,6 +91,7 @@ static void drop(struct worker_delivery *d)
 {
     for (uint32_t i = 0; i < d->n; i++) keyset_unref(&d->keysets[i]);
     instance_set_unref(&d->instances);
+    tls_set_unref(&d->tls);
     snapshot_unref(&d->snap);
     free(d);
 }
@@ -103,11 +112,13 @@ static enum err follow_instances(struct gateway *g)
 /* Everything, to every worker: the answer to a first start, a reload, and to any gap. */
 static enum err feed_snapshot(struct gateway *g)
 {
+    gateway_dns_follow(g->dns, g->snap);
     enum err e = follow_instances(g);
     if (e != ERR_OK) {
         g->feed_gap = true;
         return e;
     }
+    gateway_health_follow(g->health, g->snap, g->instances, gateway_tls_set(g->tls));
     g->feed.number++;
     gateway_tracing_follow(g->tracing, g->snap);
     for (uint32_t w = 0; w < g->n_workers; w++) {
@@ -143,12 +154,12 @@ void gateway_feed_tables(struct gateway *g)
     }
 }
 
-enum err gateway_rebuild(struct gateway *g)
+static enum err rebuild(struct gateway *g, const struct snapshot_addresses *now)
 {
     struct diags d;
     struct snapshot *snap = NULL;
     diags_init(&d, STR("(store)"));
-    enum err e = build(g, g->config, g->snap, &d, &snap);
+    enum err e = build(g, g->config, g->snap, now, &d, &snap);
     if (e == ERR_OK) {
         snapshot_unref(&g->snap);
         g->snap = snap;
@@ -159,12 +170,28 @@ enum err gateway_rebuild(struct gateway *g)
         struct buf text;
         buf_init(&text, 1 << 20);
         diags_print(&d, &text);
-        log_event(LOG_LEVEL_ERROR, log_msg("products of the store cannot be taken in"),
+        log_event(LOG_LEVEL_ERROR,
+                  log_msg(now ? "other addresses of names cannot be taken in"
+                              : "products of the store cannot be taken in"),
                   log_str("mistakes", buf_str(&text)));
         buf_free(&text);
     }
     diags_free(&d);
     return e;
+}
+
+enum err gateway_rebuild(struct gateway *g)
+{
+    return rebuild(g, NULL);
+}
+
+/* gateway_dns_env.changed: once it is in force, the rest is feed_snapshot's to do, or to do again. */
+static enum err readdress(void *ctx, const struct snapshot_addresses *now)
+{
+    struct gateway *g = ctx;
+    uint64_t before = g->snap->generation;
+    (void)!rebuild(g, now);
+    return g->snap->generation != before ? ERR_OK : ERR_NO_MEMORY;
 }
 
 void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys)
@@ -189,7 +216,8 @@ static bool same_listeners(const struct snapshot *a, const struct snapshot *b)
     if (a->n_listeners != b->n_listeners || !a->admin != !b->admin) return false;
     if (a->admin && !str_eq(a->admin->text, b->admin->text)) return false;
     for (uint32_t i = 0; i < a->n_listeners; i++)
-        if (!str_eq(a->listeners[i].text, b->listeners[i].text)) return false;
+        if (!str_eq(a->listeners[i].text, b->listeners[i].text) || a->listeners[i].tls != b->listeners[i].tls)
+            return false;
     return true;
 }
 
@@ -213,6 +241,7 @@ static enum err swap(struct gateway *g, struct diags *d)
     struct config *config = NULL;
     struct snapshot *snap = NULL;
     struct gateway_keys *keys = NULL;
+    struct tls_set *tls = NULL;
     enum err e = load(g, d, &config, &snap);
     const char *fixed = e == ERR_OK ? needs_restart(g->snap, snap) : NULL;
     if (fixed) {
@@ -220,9 +249,12 @@ static enum err swap(struct gateway *g, struct diags *d)
                  STR("restart the gateway, or take the change back"), "%s cannot change while the gateway runs", fixed);
         e = ERR_UNSUPPORTED;
     }
+    if (e == ERR_OK) e = gateway_tls_make(g->tls, snap, d, &tls);
     if (e == ERR_OK) e = gateway_keys_make(g, snap, d, &keys);
+    if (e == ERR_AGAIN) return e;
     if (e != ERR_OK) {
         g->reload_failures++;
+        tls_set_unref(&tls);
         snapshot_unref(&snap);
         config_free(&config);
         return e;
@@ -234,7 +266,9 @@ static enum err swap(struct gateway *g, struct diags *d)
     g->config = config;
     g->keys = keys;
     g->n_keys = snap->n_issuers;
+    gateway_tls_take(g->tls, &tls);
     g->loaded_ms = clock_wall_ms();
+    gateway_check_loaded(g);
     log_set_level((enum log_level)snap->log_level);
     if (g->options.on_snapshot) g->options.on_snapshot(snap, g->options.ctx);
     (void)!feed_snapshot(g); /* or again, until every worker has it */
@@ -243,23 +277,28 @@ static enum err swap(struct gateway *g, struct diags *d)
     return ERR_OK;
 }
 
-/* The same for the service manager and the log, whoever asked. */
+/* The same for the parent and the log, whoever asked. */
 enum err gateway_reload(struct gateway *g, struct diags *d)
 {
-    notify_reloading(clock_mono_ns());
     enum err e = swap(g, d);
+    if (e == ERR_AGAIN) return e;
     if (e == ERR_OK) {
         log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", g->snap->generation));
     } else {
         struct buf text;
         buf_init(&text, 1 << 20);
         diags_print(d, &text);
-        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
-                  log_u64("generation", g->snap->generation), log_str("mistakes", buf_str(&text)));
+        gateway_reload_refused(g, buf_str(&text));
         buf_free(&text);
     }
-    notify_ready();
+    child_reloaded(e == ERR_OK);
     return e;
+}
+
+void gateway_reload_refused(const struct gateway *g, str mistakes)
+{
+    log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
+              log_u64("generation", g->snap->generation), log_str("mistakes", mistakes));
 }
 
 bool gateway_settled(const struct gateway *g)
@@ -269,50 +308,7 @@ bool gateway_settled(const struct gateway *g)
     return true;
 }
 
-/* --- listening --- */
-
-static void set_port(struct net_addr *a, unsigned port)
-{
-    if (a->ss.ss_family == AF_INET) {
-        struct sockaddr_in v4;
-        memcpy(&v4, &a->ss, sizeof v4);
-        v4.sin_port = htons((uint16_t)port);
-        memcpy(&a->ss, &v4, sizeof v4);
-    } else if (a->ss.ss_family == AF_INET6) {
-        struct sockaddr_in6 v6;
-        memcpy(&v6, &a->ss, sizeof v6);
-        v6.sin6_port = htons((uint16_t)port);
-        memcpy(&a->ss, &v6, sizeof v6);
-    }
-}
-
-static unsigned port_of(const struct net_addr *a)
-{
-    struct sockaddr_in6 any; /* the port stands at the same place in both */
-    memcpy(&any, &a->ss, sizeof any);
-    return a->ss.ss_family == AF_UNIX ? 0 : ntohs(any.sin6_port);
-}
-
-/* Opens one exclusively: with SO_REUSEPORT alone a second gateway of the same user would share the port unseen. */
-static enum err open_exclusive(struct gateway *g, struct net_addr *a, int *fd)
-{
-    unsigned first = port_of(a);
-    char text[NET_TEXT_MAX];
-    for (unsigned port = first;; port++) {
-        set_port(a, port);
-        enum err e = net_listen(a, false, fd);
-        net_addr_text(a, text);
-        if (e == ERR_OK) {
-            if (port != first) fprintf(stderr, "sallyport: port %u is taken: using %u\n", first, port);
-            return e;
-        }
-        bool next = e == ERR_CONFLICT && g->options.next_port && first && port < first + NEXT_PORTS && port < 65535;
-        if (next) continue;
-        fprintf(stderr, "sallyport: cannot listen on %s: %s%s\n", text, strerror(errno),
-                e == ERR_CONFLICT ? " (another process has it: end that one, or change `listen`)" : "");
-        return e;
-    }
-}
+/* --- listening, on what the parent has opened --- */
 
 static void bound_address(int fd, struct net_addr *a)
 {
@@ -320,24 +316,28 @@ static void bound_address(int fd, struct net_addr *a)
     if (getsockname(fd, (struct sockaddr *)&got.ss, &got.len) == 0 && got.ss.ss_family != AF_UNIX) *a = got;
 }
 
-static enum err listen_for_workers(struct gateway *g, const struct snapshot_listener *l)
+/* One socket a worker; those beyond go round, and of a single one (a Unix socket, one of the service manager) all
+ * accept from its queue. */
+static enum err listen_for_workers(struct gateway *g, uint32_t index)
 {
+    const struct snapshot_listener *l = &g->snap->listeners[index];
     struct net_addr a = {.len = l->addr_len};
-    int fd;
+    char name[HANDED_NAME];
     memcpy(&a.ss, &l->addr, sizeof a.ss);
-    enum err e = open_exclusive(g, &a, &fd);
-    if (e != ERR_OK) return e;
-    bound_address(fd, &a);
-    bool local = a.ss.ss_family == AF_UNIX;
-    if (!local) close(fd);
-    for (uint32_t w = 0; w < g->n_workers && e == ERR_OK; w++) {
-        int one = -1;
-        if (local)
-            one = w + 1 == g->n_workers ? fd : dup(fd); /* a Unix socket has one queue: all accept from it */
-        else
-            e = net_listen(&a, true, &one);
-        if (e == ERR_OK && one < 0) e = ERR_IO;
-        if (e == ERR_OK) e = worker_listen(g->workers[w], one);
+    int n = snprintf(name, sizeof name, "gateway/%u", index), fd, last = -1;
+    enum err e = ERR_OK;
+    uint32_t w = 0;
+    for (; e == ERR_OK && (fd = handed_take(str_make(name, (size_t)n))) >= 0; w++) {
+        bound_address(last = fd, &a);
+        e = worker_listen(g->workers[w % g->n_workers], fd, l->tls);
+    }
+    if (last < 0) {
+        fprintf(stderr, "sallyport: no socket was opened for %.*s\n", STR_ARG(l->text));
+        return ERR_NOT_FOUND;
+    }
+    for (; e == ERR_OK && w < g->n_workers; w++) {
+        int one = fcntl(last, F_DUPFD_CLOEXEC, 0);
+        e = one < 0 ? ERR_IO : worker_listen(g->workers[w], one, l->tls);
     }
     if (g->n_addresses < LISTENERS_MAX) {
         char *text = g->address_text[g->n_addresses];
@@ -350,27 +350,22 @@ static enum err open_control(struct gateway *g)
 {
     const struct snapshot *snap = g->snap;
     enum err e = control_server_new(g->loop, &g->source, &g->control);
-    if (e == ERR_OK && snap->admin) {
-        struct net_addr a = {.len = snap->admin->addr_len};
-        int fd;
-        memcpy(&a.ss, &snap->admin->addr, sizeof a.ss);
-        e = open_exclusive(g, &a, &fd);
-        if (e != ERR_OK) return e;
+    int fd = handed_take(STR("admin"));
+    if (e == ERR_OK && fd >= 0) {
+        struct net_addr a = {.len = sizeof a.ss};
         bound_address(fd, &a);
         e = control_server_admin(g->control, fd, str_make(g->admin_text, net_addr_text(&a, g->admin_text)));
     }
     if (e != ERR_OK) return e;
     int n = snprintf(g->socket_path, sizeof g->socket_path, "%.*s/cli.sock", STR_ARG(snap->data));
     e = n < 0 || (size_t)n >= sizeof g->socket_path ? ERR_LIMIT : control_server_local(g->control, g->socket_path);
-    if (e == ERR_CONFLICT)
-        fprintf(stderr, "sallyport: another one runs here: it answers at %s\n", g->socket_path);
-    else if (e != ERR_OK)
+    if (e != ERR_OK)
         fprintf(stderr, "sallyport: cannot open the control socket %s: %s\n", g->socket_path,
                 e == ERR_LIMIT ? "its path is too long: choose a shorter `data`" : strerror(errno));
     return e;
 }
 
-/* --- signals, draining --- */
+/* --- draining --- */
 
 static void on_drained(void *ctx, unsigned index)
 {
@@ -406,41 +401,31 @@ static void on_drain_time(struct timer *t)
     timer_set(g->loop, t, loop_now_ms(g->loop) + 20);
 }
 
-static void begin_drain(struct gateway *g)
+static void drain_at_once(struct gateway *g)
 {
-    if (g->draining) { /* asked twice: at once */
-        for (uint32_t w = 0; w < g->n_workers; w++)
-            if (worker_drain(g->workers[w], 0) != ERR_OK) loop_stop(g->loop);
-        g->started = false;
-        timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + 1);
+    for (uint32_t w = 0; w < g->n_workers; w++)
+        if (worker_drain(g->workers[w], 0) != ERR_OK) loop_stop(g->loop);
+    g->started = false;
+    timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + 1);
+}
+
+void gateway_drain(struct gateway *g, unsigned how)
+{
+    bool first = !g->draining;
+    g->draining = true;
+    gateway_dns_stop(g->dns);
+    gateway_health_stop(g->health);
+    if (how == WIRE_DRAIN_NOW) {
+        drain_at_once(g);
         return;
     }
-    g->draining = true;
-    notify_stopping();
-    log_event(LOG_LEVEL_INFO, log_msg("draining"), log_u64("drain_ms", g->snap->timeouts.drain_ms));
-    uint64_t lame = g->snap->timeouts.drain_ms > 4 * LAME_DUCK_MS ? LAME_DUCK_MS : 1;
-    timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + lame);
-}
-
-static void reload_by_signal(struct gateway *g)
-{
-    struct diags d;
-    diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
-    (void)!gateway_reload(g, &d); /* it has said what there is to say */
-    diags_free(&d);
-}
-
-static void on_signal(struct watch *w, uint32_t events)
-{
-    struct gateway *g = CONTAINER_OF(w, struct gateway, signals);
-    int signo;
-    (void)events;
-    while ((signo = process_next_signal(w)) != 0) {
-        if (signo == SIGHUP)
-            reload_by_signal(g);
-        else
-            begin_drain(g);
-    }
+    if (!first) return;
+    child_ending();
+    log_event(LOG_LEVEL_INFO,
+              log_msg(how == WIRE_DRAIN_TAKEN_OVER ? "draining: another process has taken over" : "draining"),
+              log_u64("drain_ms", g->snap->timeouts.drain_ms));
+    bool lame = how == WIRE_DRAIN_SIGNAL && g->snap->timeouts.drain_ms > 4 * LAME_DUCK_MS;
+    timer_set(g->loop, &g->drain_timer, loop_now_ms(g->loop) + (lame ? LAME_DUCK_MS : 1));
 }
 
 /* --- start and end --- */
@@ -449,7 +434,11 @@ static enum err load_first(struct gateway *g)
 {
     struct diags d;
     diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
-    enum err e = load(g, &d, &g->config, &g->snap);
+    struct tls_set *tls = NULL;
+    enum err e = gateway_tls_new(g, &g->tls);
+    if (e == ERR_OK) e = load(g, &d, &g->config, &g->snap);
+    if (e == ERR_OK) e = gateway_tls_make(g->tls, g->snap, &d, &tls);
+    if (e == ERR_OK) gateway_tls_take(g->tls, &tls);
     if (e == ERR_OK) e = gateway_keys_make(g, g->snap, &d, &g->keys);
     process_print_mistakes(&d);
     diags_free(&d);
@@ -458,6 +447,7 @@ static enum err load_first(struct gateway *g)
     else
         g->exit_code = 78;
     g->loaded_ms = clock_wall_ms();
+    gateway_check_loaded(g);
     return e;
 }
 
@@ -479,7 +469,7 @@ static enum err start_workers(struct gateway *g)
         gateway_tracing_ring(g->tracing, w->spans);
     }
     for (uint32_t i = 0; i < snap->n_listeners; i++) {
-        enum err e = listen_for_workers(g, &snap->listeners[i]);
+        enum err e = listen_for_workers(g, i);
         if (e != ERR_OK) return e;
     }
     enum err e = feed_snapshot(g); /* the first letter in each box: before any connection is looked at */
@@ -492,7 +482,9 @@ static enum err follow_store(struct gateway *g)
 {
     struct store *store = NULL;
     char address[160];
-    int n = snprintf(address, sizeof address, "unix:%.*s/data.sock", STR_ARG(g->snap->data));
+    str elsewhere = g->snap->store_socket;
+    int n = elsewhere.n ? snprintf(address, sizeof address, "unix:%.*s", STR_ARG(elsewhere))
+                        : snprintf(address, sizeof address, "unix:%.*s/data.sock", STR_ARG(g->snap->data));
     if (!g->snap->fed) return ERR_OK;
     enum err e = fed_new(&g->fed);
     if (e != ERR_OK) return e;
@@ -514,19 +506,23 @@ static enum err start(struct gateway *g)
     g->pool = offload_new(2, 64);
     if (!g->loop || !g->pool) return ERR_NO_MEMORY;
     g->fetch = (struct fetch_env){g->loop, g->pool};
-    enum err e = process_take_signals(g->loop, &g->signals, on_signal);
-    if (e == ERR_OK) e = gateway_tracing_new(&g->fetch, &g->tracing);
+    struct gateway_dns_env names = {.loop = g->loop, .changed = readdress, .ready = gateway_reload_again, .ctx = g};
+    if (gateway_dns_new(&names, &g->dns) != ERR_OK || gateway_health_new(g->loop, &g->health) != ERR_OK)
+        return ERR_NO_MEMORY;
+    enum err e = gateway_tracing_new(&g->fetch, &g->tracing);
     if (e == ERR_OK) e = load_first(g);
     if (e == ERR_OK) e = process_data_folder(g->snap->data);
     if (e != ERR_OK) return e;
     struct log_options log = {.fd = 2, .level = (enum log_level)g->snap->log_level, .role = g->options.role};
     if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;
+    process_sandbox_told();
     gateway_control_init(g);
     if (g->options.on_loaded) e = g->options.on_loaded(g, g->snap, g->options.ctx);
     if (e == ERR_OK) e = follow_store(g);
     if (e == ERR_OK) e = open_control(g);
     if (e == ERR_OK) e = start_workers(g);
     if (e == ERR_OK && g->fed_by) e = gateway_feed_start(g->fed_by);
+    if (e == ERR_OK) e = gateway_follow_parent(g);
     return e;
 }
 
@@ -536,8 +532,12 @@ static void stop(struct gateway *g)
         if (!g->workers[w]) continue;
         if (g->workers[w]->started && worker_drain(g->workers[w], 0) == ERR_OK) worker_join(g->workers[w]);
     }
+    if (g->loop) child_unwatch(g->loop);
     if (g->options.on_stop && g->loop) g->options.on_stop(g->options.ctx);
     gateway_tracing_free(&g->tracing);
+    gateway_tls_free(&g->tls);
+    gateway_health_free(&g->health);
+    gateway_dns_free(&g->dns);
     gateway_keys_free(&g->keys, g->n_keys);
     control_server_free(&g->control);
     gateway_feed_free(&g->fed_by);
@@ -548,21 +548,16 @@ static void stop(struct gateway *g)
     instance_registry_free(&g->registry);
     fed_free(&g->fed);
     replay_free(&g->replay);
-    for (uint32_t i = 0; g->snap && i < g->n_addresses; i++) { /* those we opened: another's stays */
-        if (g->snap->listeners[i].kind != ADDRESS_UNIX) continue;
-        (void)unlink(((const struct sockaddr_un *)&g->snap->listeners[i].addr)->sun_path);
-    }
     snapshot_unref(&g->snap);
     config_free(&g->config);
     offload_free(&g->pool);
-    watch_close(&g->signals);
     loop_free(&g->loop);
     (void)log_close();
 }
 
 int gateway_run(const struct gateway_options *options)
 {
-    struct gateway g = {.options = *options, .exit_code = 1, .signals = {.fd = -1}};
+    struct gateway g = {.options = *options, .exit_code = 1};
     g.feed.epoch = rand_u64() | 1;
     g.started_ms = clock_wall_ms();
     g.drain_timer.on_time = on_drain_time;
@@ -576,7 +571,7 @@ int gateway_run(const struct gateway_options *options)
                   log_u64("generation", g.snap->generation));
         if (options->on_ready) options->on_ready(&g, options->ctx);
         pages_forget_start();
-        notify_ready();
+        child_ready(g.snap->generation);
         loop_run(g.loop);
         g.exit_code = 0;
     }

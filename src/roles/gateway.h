@@ -25,6 +25,8 @@ struct gateway_options {
     const char *role;        /* as metrics and logs say it: "gateway" */
     const char *product;     /* only what concerns this product; NULL: all */
     struct config_overrides overrides;
+    bool no_sandbox;
+    bool same_image;                                /* roles/supervisor.h */
     bool next_port;                                 /* a taken port is named and the next free one used */
     void (*on_ready)(struct gateway *g, void *ctx); /* everything listens */
     void (*on_stop)(void *ctx);                     /* the loop is about to go; may be NULL */
@@ -34,6 +36,9 @@ struct gateway_options {
     enum err (*on_loaded)(struct gateway *g, struct snapshot *snap, void *ctx);
     void (*on_snapshot)(struct snapshot *snap, void *ctx);
     void (*on_unload)(void *ctx);
+    /* Another process takes over and waits for what only one may have: it is to be closed now. The workers go on with
+     * what is under way. on_unload still comes. */
+    void (*on_hand_over)(void *ctx);
     /* The client of the store for the gateway's own loop, which frees it; asked for when there is a store. NULL: that
      * of the data role at its socket in the data folder. */
     struct store *(*store_new)(void *ctx, struct loop *loop);

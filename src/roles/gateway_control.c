@@ -1,8 +1,14 @@
 #include "roles/gateway_private.h"
 
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "proxy/facts.h"
+#include "roles/child.h"
+#include "roles/gateway_check.h"
+#include "roles/process.h"
 #include "serve/control.h"
+
+#include <unistd.h>
 
 #define SETTLE_MS       2
 #define SETTLE_SLOW_MS  100
@@ -35,11 +41,21 @@ static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
     }
     str detail = missing.n ? arena_printf(mem, "no keys yet of issuer %.*s", STR_ARG(missing)) : STR("");
     out[n++] = (struct control_check){"issuer_keys", any, detail};
+    out[n++] = process_sandbox_check();
     if (g->fed_by) {
         struct gateway_feed_status s;
         gateway_feed_status(g->fed_by, &s);
         out[n++] = (struct control_check){"feed", s.in_force, str_of(s.why)};
     }
+    /* told only: what is down or cannot be looked up is a service's, and the others are served */
+    struct gateway_dns_status names;
+    gateway_dns_status(g->dns, &names);
+    if (names.names)
+        out[n++] = (struct control_check){"names", true,
+                                          names.failing ? arena_printf(mem, "%u of %u cannot be looked up: %.*s",
+                                                                       names.failing, names.names, STR_ARG(names.one))
+                                                        : STR("")};
+    out[n++] = (struct control_check){"upstreams", true, gateway_health_text(g->health, mem)};
     return n;
 }
 
@@ -129,6 +145,24 @@ static void render_feed(const struct gateway *g, struct buf *out)
     metrics_u64(out, "sallyport_feed_bytes", NULL, 0, s.bytes);
 }
 
+static void render_names(const struct gateway *g, struct buf *out)
+{
+    struct gateway_dns_status s;
+    gateway_dns_status(g->dns, &s);
+    metrics_family(out, "sallyport_dns_names", METRIC_GAUGE, "Names that instances have.");
+    metrics_u64(out, "sallyport_dns_names", NULL, 0, s.names);
+    metrics_family(out, "sallyport_dns_names_failing", METRIC_GAUGE,
+                   "Names that could not be looked up lately: their instances stay as they were.");
+    metrics_u64(out, "sallyport_dns_names_failing", NULL, 0, s.failing);
+    metrics_family(out, "sallyport_dns_lookups_total", METRIC_COUNTER, "Names looked up.");
+    metrics_u64(out, "sallyport_dns_lookups_total", NULL, 0, s.lookups);
+    metrics_family(out, "sallyport_dns_failures_total", METRIC_COUNTER, "Names looked up without success.");
+    metrics_u64(out, "sallyport_dns_failures_total", NULL, 0, s.failures);
+    metrics_family(out, "sallyport_dns_changes_total", METRIC_COUNTER,
+                   "Snapshots made because names have other addresses.");
+    metrics_u64(out, "sallyport_dns_changes_total", NULL, 0, s.changes);
+}
+
 static void metrics(void *ctx, struct buf *out)
 {
     struct gateway *g = ctx;
@@ -138,8 +172,12 @@ static void metrics(void *ctx, struct buf *out)
     counters_render(all, n, g->options.role, GATE, out);
     render_workers(g, out);
     render_issuers(g, out);
+    gateway_upstreams_metrics(g, out);
+    gateway_tls_metrics(g->tls, out);
     if (g->fed_by) render_feed(g, out);
     if (g->tracing) gateway_tracing_metrics(g->tracing, out);
+    render_names(g, out);
+    gateway_health_metrics(g->health, out);
     if (g->options.metrics) g->options.metrics(g->options.ctx, out);
     struct metric_label version = {"version", STR(SALLYPORT_VERSION)};
     metrics_family(out, "sallyport_build_info", METRIC_GAUGE, "The version that runs.");
@@ -150,6 +188,8 @@ static void metrics(void *ctx, struct buf *out)
     metrics_u64(out, "sallyport_config_reload_failures_total", NULL, 0, g->reload_failures);
     metrics_family(out, "sallyport_log_dropped_total", METRIC_COUNTER, "Log lines lost because nobody read them.");
     metrics_u64(out, "sallyport_log_dropped_total", NULL, 0, log_dropped());
+    metrics_family(out, "sallyport_time_seconds", METRIC_GAUGE, "This machine's clock, Unix seconds.");
+    metrics_seconds(out, "sallyport_time_seconds", NULL, 0, clock_wall_ms() * 1000000);
     metrics_family(out, "sallyport_start_time_seconds", METRIC_GAUGE, "When the process started, Unix seconds.");
     metrics_u64(out, "sallyport_start_time_seconds", NULL, 0, g->started_ms / 1000);
 }
@@ -171,6 +211,9 @@ static void status(void *ctx, struct arena *mem, struct control_status *out)
         .connections = connections,
         .ready = g->started && !g->draining,
         .draining = g->draining,
+        .pid = (int32_t)getpid(),
+        .parent_pid = child_parent(),
+        .sandbox = process_sandbox_text(),
     };
     str text = STR("");
     for (size_t i = 0; i < g->n_addresses; i++)
@@ -227,9 +270,10 @@ static bool facts(void *ctx, str action, struct arena *mem, struct control_facts
 
 /* --- reload --- */
 
-static void answer_reload(struct gateway *g, const struct control_reload *result)
+void gateway_answer_reload(struct gateway *g, const struct control_reload *result)
 {
     struct control_reply *reply = g->reload_reply;
+    if (!child_answered()) return; /* it was read before he asked */
     g->reload_reply = NULL;
     if (reply) control_reload_done(reply, result);
 }
@@ -239,14 +283,15 @@ static void on_settle(struct timer *t)
     struct gateway *g = CONTAINER_OF(t, struct gateway, reload_timer);
     uint64_t now = loop_now_ms(g->loop), waited = now - g->settle_since_ms;
     if (gateway_settled(g)) {
-        answer_reload(g, &(struct control_reload){.ok = true, .generation = g->snap->generation});
+        gateway_answer_reload(g, &(struct control_reload){.ok = true, .generation = g->snap->generation});
         return;
     }
     if (g->draining || waited >= SETTLE_MAX_MS)
-        answer_reload(g,
-                      &(struct control_reload){.late = true,
-                                               .generation = g->snap->generation,
-                                               .text = STR("not every worker has taken the new configuration yet: it "
+        gateway_answer_reload(g,
+                              &(struct control_reload){.late = true,
+                                                       .generation = g->snap->generation,
+                                                       .text = STR(
+                                                           "not every worker has taken the new configuration yet: it "
                                                            "is out of memory, or stuck\n")});
     if (g->draining) return;
     if (now >= g->settle_again_ms) {
@@ -266,35 +311,67 @@ void gateway_settle(struct gateway *g)
     timer_set(g->loop, &g->reload_timer, g->settle_since_ms + SETTLE_MS);
 }
 
-static void reload(void *ctx, struct control_reply *reply)
+/* Reloads for whoever g->reload_reply is, if for anybody. */
+static void reload_now(struct gateway *g)
 {
-    struct gateway *g = ctx;
     struct diags d;
     diags_init(&d, str_of(g->options.config_path ? g->options.config_path : "(text)"));
-    if (g->reload_reply) {
-        control_reload_done(reply, &(struct control_reload){.generation = g->snap->generation,
-                                                            .text = STR("another reload is under way\n")});
-    } else if (gateway_reload(g, &d) == ERR_OK) {
-        g->reload_reply = reply;
-    } else {
+    enum err e = gateway_reload(g, &d);
+    if (e != ERR_OK && e != ERR_AGAIN) {
         struct buf text, json;
         buf_init(&text, 1 << 20);
         buf_init(&json, 1 << 20);
         diags_print(&d, &text);
         diags_print_json(&d, &json);
-        control_reload_done(reply, &(struct control_reload){.generation = g->snap->generation,
-                                                            .text = buf_str(&text),
-                                                            .findings = buf_str(&json)});
+        gateway_answer_reload(g, &(struct control_reload){.generation = g->snap->generation,
+                                                          .text = buf_str(&text),
+                                                          .findings = buf_str(&json)});
         buf_free(&text);
         buf_free(&json);
     }
     diags_free(&d);
 }
 
+void gateway_reload_again(void *gateway)
+{
+    reload_now(gateway);
+}
+
+static void reload(void *ctx, struct control_reply *reply)
+{
+    struct gateway *g = ctx;
+    if (g->reload_reply || g->draining) {
+        control_reload_done(reply,
+                            &(struct control_reload){.generation = g->snap->generation,
+                                                     .text = g->draining ? STR("it drains\n")
+                                                                         : STR("another reload is under way\n")});
+        return;
+    }
+    g->reload_reply = reply;
+    child_want_bundle();
+}
+
 static void reload_cancel(void *ctx, struct control_reply *reply)
 {
     struct gateway *g = ctx;
     if (g->reload_reply == reply) g->reload_reply = NULL;
+}
+
+static void upgrade(void *ctx, struct control_reply *reply)
+{
+    struct gateway *g = ctx;
+    bool busy = g->upgrade_reply != NULL;
+    if (!busy) g->upgrade_reply = reply;
+    if (busy || !child_want_upgrade()) {
+        if (!busy) g->upgrade_reply = NULL;
+        control_upgrade_done(reply, false, STR("another upgrade is under way"));
+    }
+}
+
+static void upgrade_cancel(void *ctx, struct control_reply *reply)
+{
+    struct gateway *g = ctx;
+    if (g->upgrade_reply == reply) g->upgrade_reply = NULL;
 }
 
 static bool extra(void *ctx, const struct control_peer *peer, const struct request *q, str body,
@@ -317,10 +394,14 @@ void gateway_control_init(struct gateway *g)
                                         .checks = checks,
                                         .metrics = metrics,
                                         .status = status,
+                                        .check = gateway_check,
                                         .rings = gateway_rings,
                                         .facts = facts,
+                                        .upstreams = gateway_upstreams,
                                         .reload = reload,
-                                        .reload_cancel = reload_cancel};
+                                        .reload_cancel = reload_cancel,
+                                        .upgrade = upgrade,
+                                        .upgrade_cancel = upgrade_cancel};
     if (g->options.extra) {
         g->source.extra = extra;
         g->source.extra_cancel = extra_cancel;

@@ -26,7 +26,8 @@ struct stored {
 struct gateway_feed {
     struct gateway *gateway;
     struct fed *fed;
-    struct store *store;
+    struct store *store; /* NULL: left */
+    struct loop *loop;   /* of the store */
     struct store_watch watch;
     char name[STORE_NAME_MAX + 1];
     struct map products;     /* name → struct stored */
@@ -66,7 +67,7 @@ static void give_up(struct gateway_feed *f, const char *what)
     f->in_force = false;
     fed_until_set(f->fed, 0);
     gateway_feed_tables(f->gateway); /* whoever remembers the lease looks it up again */
-    timer_set(f->store->loop, &f->anew, loop_now_ms(f->store->loop) + ANEW_MS);
+    timer_set(f->loop, &f->anew, loop_now_ms(f->loop) + ANEW_MS);
 }
 
 static void took(struct gateway_feed *f, enum err e)
@@ -101,7 +102,7 @@ static void products_due(struct gateway_feed *f)
 {
     if (f->products_changed) return;
     f->products_changed = true;
-    f->products_at_ms = loop_now_ms(f->store->loop) + (f->in_force ? PRODUCTS_WAIT_MS : 0);
+    f->products_at_ms = loop_now_ms(f->loop) + (f->in_force ? PRODUCTS_WAIT_MS : 0);
 }
 
 static enum err stored_make(str name, str value, struct stored **out)
@@ -316,7 +317,7 @@ static void fill_end(struct gateway_feed *f)
     fed_fill_end(f->fed);
     gateway_secrets_fill_end(&f->secrets);
     f->products_changed = f->products_changed || f->products.n || f->new_products.n || f->secrets.opened;
-    f->products_at_ms = loop_now_ms(f->store->loop);
+    f->products_at_ms = loop_now_ms(f->loop);
     products_clear(&f->products);
     f->products = f->new_products;
     f->new_products = (struct map){0};
@@ -334,7 +335,7 @@ static void on_change(struct store_watch *w, const struct store_change *c)
     case STORE_RESYNC_END: fill_end(f); break;
     }
     f->at = c->at;
-    loop_defer(f->store->loop, &f->flush);
+    loop_defer(f->loop, &f->flush);
 }
 
 /* --- to the workers, and back to the store --- */
@@ -359,12 +360,12 @@ static void pass_lease(struct gateway_feed *f)
 
 static void make_snapshot(struct gateway_feed *f)
 {
-    uint64_t now = loop_now_ms(f->store->loop);
+    uint64_t now = loop_now_ms(f->loop);
     if (now < f->products_at_ms) {
-        timer_set(f->store->loop, &f->timer, f->products_at_ms);
+        timer_set(f->loop, &f->timer, f->products_at_ms);
     } else if (gateway_rebuild(f->gateway) != ERR_OK) {
         f->products_at_ms = now + AGAIN_MS;
-        timer_set(f->store->loop, &f->timer, f->products_at_ms);
+        timer_set(f->loop, &f->timer, f->products_at_ms);
     }
 }
 
@@ -373,13 +374,13 @@ void gateway_feed_snapshot_sent(struct gateway_feed *f)
     if (f->filling || !f->products_changed) return;
     f->products_changed = false;
     f->tables_changed = true; /* a record behind it, whose coming back says that the snapshot is in force */
-    loop_defer(f->store->loop, &f->flush);
+    loop_defer(f->loop, &f->flush);
 }
 
 static void flush(struct gateway_feed *f)
 {
     struct gateway *g = f->gateway;
-    if (f->filling || f->broken || f->sent_number || !g->n_workers) return;
+    if (!f->store || f->filling || f->broken || f->sent_number || !g->n_workers) return;
     if (f->products_changed) make_snapshot(f);
     if (f->tables_changed) {
         gateway_feed_tables(g);
@@ -408,6 +409,7 @@ static void on_applied(struct mail *m, void *owner)
 {
     struct gateway_feed *f = CONTAINER_OF(m, struct gateway_feed, applied);
     (void)owner;
+    if (!f->store) return; /* and stays posted: nobody writes again */
     atomic_store(&f->applied_posted, false);
     uint64_t number = applied_by_all(f->gateway);
     if (!f->sent_number || number < f->sent_number) return;
@@ -429,7 +431,7 @@ void gateway_feed_applied(void *gateway)
 {
     struct gateway_feed *f = ((struct gateway *)gateway)->fed_by;
     if (!f || atomic_exchange(&f->applied_posted, true)) return;
-    mail_post(f->store->loop, &f->applied);
+    mail_post(f->loop, &f->applied);
 }
 
 static void on_flush(struct task *t)
@@ -448,7 +450,7 @@ static void on_lease(struct timer *t)
     uint64_t each = f->watch.lease_ms / 16;
     pass_lease(f);
     if (f->gateway->feed_gap) gateway_feed_again(f->gateway);
-    timer_set(f->store->loop, t, loop_now_ms(f->store->loop) + (each < LEASE_LOOK_MS ? each : LEASE_LOOK_MS));
+    timer_set(f->loop, t, loop_now_ms(f->loop) + (each < LEASE_LOOK_MS ? each : LEASE_LOOK_MS));
 }
 
 /* At once: a gateway that says it is ready has workers that know of the lease. */
@@ -473,7 +475,7 @@ static void on_anew(struct timer *t)
     f->watching = false;
     f->broken = f->filling = false;
     f->at = f->confirmed = (struct store_position){0};
-    if (gateway_feed_start(f) != ERR_OK) timer_set(f->store->loop, t, loop_now_ms(f->store->loop) + ANEW_MS);
+    if (gateway_feed_start(f) != ERR_OK) timer_set(f->loop, t, loop_now_ms(f->loop) + ANEW_MS);
 }
 
 /* --- life --- */
@@ -492,6 +494,7 @@ enum err gateway_feed_new(struct gateway *g, struct store *store, struct gateway
     f->gateway = g;
     f->fed = g->fed;
     f->store = store;
+    f->loop = store->loop;
     f->flush.run = on_flush;
     f->timer.on_time = on_timer;
     f->lease.on_time = on_lease;
@@ -525,19 +528,26 @@ static bool is_applied(struct mail *m, void *whose)
     return m == whose;
 }
 
+void gateway_feed_leave(struct gateway_feed *f)
+{
+    if (!f->store) return;
+    timer_clear(f->loop, &f->timer);
+    timer_clear(f->loop, &f->lease);
+    timer_clear(f->loop, &f->anew);
+    if (f->watching) store_watch_stop(f->store, &f->watch);
+    f->watching = false;
+    store_free(&f->store);
+    f->store = NULL;
+    loop_undefer(f->loop, &f->flush);
+}
+
 void gateway_feed_free(struct gateway_feed **out)
 {
     struct gateway_feed *f = *out;
     if (!f) return;
-    struct loop *loop = f->store->loop;
     *out = NULL;
-    timer_clear(loop, &f->timer);
-    timer_clear(loop, &f->lease);
-    timer_clear(loop, &f->anew);
-    if (f->watching) store_watch_stop(f->store, &f->watch);
-    store_free(&f->store);
-    (void)mail_take_back(loop, is_applied, &f->applied);
-    loop_undefer(loop, &f->flush);
+    gateway_feed_leave(f);
+    (void)mail_take_back(f->loop, is_applied, &f->applied);
     products_clear(&f->products);
     products_clear(&f->new_products);
     gateway_secrets_free(&f->secrets);
@@ -548,7 +558,7 @@ void gateway_feed_free(struct gateway_feed **out)
 
 void gateway_feed_status(const struct gateway_feed *f, struct gateway_feed_status *out)
 {
-    uint64_t now = loop_now_ms(f->store->loop), heard = f->watch.fresh_until_ms;
+    uint64_t now = loop_now_ms(f->loop), heard = f->watch.fresh_until_ms;
     heard = heard > f->watch.lease_ms ? heard - f->watch.lease_ms : 0;
     bool lease = now < f->watch.fresh_until_ms;
     *out = (struct gateway_feed_status){.in_force = f->in_force && !f->broken && lease,

@@ -34,6 +34,10 @@ struct gateway_feed_status {
 MUST_USE enum err gateway_feed_new(struct gateway *g, struct store *store, struct gateway_feed **out);
 /* ERR_NO_MEMORY, ERR_LIMIT. */
 MUST_USE enum err gateway_feed_start(struct gateway_feed *f);
+/* Another process follows the store from now on: this one's client of it goes. What was fed counts until the lease
+ * ends.
+ */
+void gateway_feed_leave(struct gateway_feed *f);
 /* The lease is given back. NULL is fine. Workers may still read what was fed. */
 void gateway_feed_free(struct gateway_feed **f);
 

@@ -1,14 +1,12 @@
 #include "roles/gateway_private.h"
 
 #include "base/pages.h"
+#include "roles/child.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define WANT_TICK_MS     10
+#define KEYS_MAX         (256u << 10)
 #define PREPARE_AFTER_MS 500 /* a start and a burst of changes have other things to do */
 
 static void ask_later(struct gateway *g)
@@ -61,33 +59,6 @@ static void prepare_later(struct gateway *g)
 
 /* --- from a file --- */
 
-/* ERR_DENIED: no regular file; who reads here answers everything else, so nothing may keep it waiting. */
-static enum err read_file(str path, struct buf *out)
-{
-    char name[4096];
-    struct stat st;
-    if (path.n >= sizeof name) return ERR_LIMIT;
-    memcpy(name, path.p, path.n);
-    name[path.n] = 0;
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) return ERR_IO;
-    enum err e = fstat(fd, &st) != 0 ? ERR_IO : S_ISREG(st.st_mode) ? ERR_OK : ERR_DENIED;
-    while (e == ERR_OK) {
-        char *room = buf_room(out, 4096);
-        if (!room) {
-            e = ERR_LIMIT;
-            break;
-        }
-        ssize_t n = read(fd, room, 4096);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) e = ERR_IO;
-        if (n <= 0) break;
-        out->n += (size_t)n;
-    }
-    close(fd);
-    return e;
-}
-
 static void tell_notes(const struct snapshot_issuer *i, const struct keyset *k)
 {
     size_t n;
@@ -98,19 +69,26 @@ static void tell_notes(const struct snapshot_issuer *i, const struct keyset *k)
                   log_str("reason", str_of(jwk_fault_name(notes[at].fault))));
 }
 
+/* A source says "path: why". */
+static const char *what_of(const char *why, str path)
+{
+    bool both = str_starts(str_of(why), path) && strlen(why) > path.n + 2 && why[path.n] == ':';
+    return both ? why + path.n + 2 : why;
+}
+
 static enum err load_file(const struct snapshot_issuer *i, struct diags *d, struct keyset **out)
 {
     struct buf text;
     enum json_fault fault = JSON_FAULT_NONE;
-    buf_init(&text, 256u << 10);
-    enum err e = read_file(i->file, &text);
-    int saved = errno;
+    buf_init(&text, KEYS_MAX + 65536);
+    char why[SOURCE_WHY];
+    enum err e = source_file(child_source(), i->file, KEYS_MAX, &text, why);
     if (e != ERR_OK) {
         diag_add(d, DIAG_ERROR, "keys_unreadable", (struct config_pos){0}, 0, STR_NONE,
                  "issuer %.*s: its key file %.*s cannot be read: %s", STR_ARG(i->name), STR_ARG(i->file),
                  e == ERR_LIMIT    ? "larger than 256 kB"
                  : e == ERR_DENIED ? "it is no regular file"
-                                   : strerror(saved));
+                                   : what_of(why, i->file));
     } else {
         e = keyset_from_jwks(buf_str(&text), false, out, &fault);
         if (e != ERR_OK)
@@ -181,9 +159,17 @@ void gateway_keys_start(struct gateway *g)
         const struct snapshot_issuer *s = &g->snap->issuers[i];
         struct gateway_keys *k = &g->keys[i];
         if (s->source != KEY_SOURCE_URL || k->jwks) continue;
+        struct buf ca;
+        char why[SOURCE_WHY] = "";
+        buf_init(&ca, 2 * SOURCE_FILE_MAX);
+        /* authorities that cannot be read let nobody in: every attempt fails and says so */
+        if (s->ca.n && source_file(child_source(), s->ca, SOURCE_FILE_MAX, &ca, why) != ERR_OK)
+            log_event(LOG_LEVEL_ERROR, log_msg("the authorities of an issuer cannot be read"),
+                      log_str("issuer", s->name), log_str("why", str_of(why)));
         struct jwks_options o = {.name = s->name,
                                  .url = s->url,
                                  .ca_file = s->ca,
+                                 .ca_pem = buf_str(&ca),
                                  .private_ok = s->may_be_private,
                                  .refresh_ms = s->refresh_ms,
                                  .min_interval_ms = s->min_interval_ms,
@@ -192,6 +178,7 @@ void gateway_keys_start(struct gateway *g)
         if (jwks_new(&g->fetch, &o, &k->jwks) != ERR_OK)
             log_event(LOG_LEVEL_ERROR, log_msg("keys of an issuer cannot be fetched: no memory"),
                       log_str("issuer", s->name));
+        buf_free(&ca);
     }
 }
 

@@ -13,11 +13,14 @@
 #include "proxy/replay.h"
 #include "proxy/worker.h"
 #include "roles/gateway.h"
+#include "roles/gateway_dns.h"
 #include "roles/gateway_feed.h"
+#include "roles/gateway_health.h"
 #include "roles/gateway_tracing.h"
 #include "serve/control_listener.h"
 
-#define LISTENERS_MAX 16
+#define LISTENERS_MAX      16
+#define GATEWAY_DIGEST_HEX 64 /* SHA-256 */
 
 /* Keys of one issuer, as the control thread has them. */
 struct gateway_keys {
@@ -40,6 +43,7 @@ struct gateway {
     struct gateway_feed *fed_by;
     struct replay *replay; /* signatures that were taken, of all workers */
     struct gateway_tracing *tracing;
+    struct gateway_tls *tls;
     uint64_t traces_until_ms; /* while draining: when the last spans must have left */
     bool feed_gap;            /* a record did not reach a worker: everything anew */
     struct snapshot *snap;
@@ -52,6 +56,8 @@ struct gateway {
     uint32_t n_workers, n_drained;
     struct feed_position feed; /* the last record that was sent */
     uint64_t generations;      /* last generation given out, refused ones included */
+    struct gateway_dns *dns;
+    struct gateway_health *health;
     struct control_server *control;
     struct control_source source;
     char socket_path[128];
@@ -59,13 +65,15 @@ struct gateway {
     char address_text[LISTENERS_MAX][NET_TEXT_MAX];
     size_t n_addresses;
     char admin_text[NET_TEXT_MAX];
-    struct watch signals;
     uint32_t preparing; /* key sets on their way through keyset_prepare */
     bool start_over;    /* the first of them are ready */
     struct timer keys_timer, prepare_timer, reload_timer, drain_timer;
+    struct control_reply *upgrade_reply;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
     uint64_t settle_since_ms, settle_again_ms;
     uint64_t started_ms, loaded_ms, reload_failures;
+    uint64_t failures_before;        /* reload_failures when the configuration in force was taken */
+    char digest[GATEWAY_DIGEST_HEX]; /* of its text; NUL: it is of no file */
     bool started, draining;
     int exit_code;
 };
@@ -83,6 +91,18 @@ void gateway_keys_fed(struct gateway *g, struct keyset *keys);
 /* worker_keys_wanted */
 void gateway_keys_wanted(void *ctx, uint64_t generation, uint32_t issuer);
 
+/* --- gateway_tls.c --- */
+MUST_USE enum err gateway_tls_new(struct gateway *g, struct gateway_tls **out);
+void gateway_tls_free(struct gateway_tls **t);
+/* The TLS of `snap`; what is wrong with it goes to `d`. ERR_MALFORMED, ERR_NO_MEMORY. */
+MUST_USE enum err gateway_tls_make(struct gateway_tls *t, const struct snapshot *snap, struct diags *d,
+                                   struct tls_set **out);
+/* It is in force now; the reference is handed over. */
+void gateway_tls_take(struct gateway_tls *t, struct tls_set **set);
+/* The one in force; borrowed. */
+struct tls_set *gateway_tls_set(const struct gateway_tls *t);
+void gateway_tls_metrics(const struct gateway_tls *t, struct buf *out);
+
 /* --- gateway.c --- */
 /* One feed record to every worker; `fill` makes the payload for each. */
 void gateway_feed_keys(struct gateway *g, uint32_t issuer, struct keyset *keys);
@@ -92,13 +112,31 @@ void gateway_feed_tables(struct gateway *g);
 void gateway_feed_again(struct gateway *g);
 /* A snapshot of the configuration in force with the products that the store has now. ERR_OK: on its way. */
 MUST_USE enum err gateway_rebuild(struct gateway *g);
-/* Loads the configuration anew and swaps it whole or not at all. ERR_OK: on its way to the workers. */
+/* Loads the configuration anew and swaps it whole or not at all. ERR_OK: on its way to the workers. ERR_AGAIN: it has
+ * names that are not known yet; gateway_reload_again follows when they have been looked up. */
 MUST_USE enum err gateway_reload(struct gateway *g, struct diags *d);
+/* For the log: it was refused. */
+void gateway_reload_refused(const struct gateway *g, str mistakes);
 bool gateway_settled(const struct gateway *g);
+/* Ends: WIRE_DRAIN_… */
+void gateway_drain(struct gateway *g, unsigned how);
+
+/* --- gateway_parent.c --- */
+/* Listens to what the parent says. */
+MUST_USE enum err gateway_follow_parent(struct gateway *g);
 
 /* --- gateway_control.c --- */
 /* Watches, after a reload, that every worker takes what was sent; sends it again to those that could not. */
 void gateway_settle(struct gateway *g);
+/* The names that a reload waits for are there: `gateway` is a struct gateway. */
+void gateway_reload_again(void *gateway);
 void gateway_control_init(struct gateway *g);
+/* To who asked for the reload, if anybody did. */
+void gateway_answer_reload(struct gateway *g, const struct control_reload *result);
+
+/* --- gateway_upstreams.c --- */
+/* GET /v1/upstreams; `ctx` is a struct gateway. */
+void gateway_upstreams(void *ctx, struct buf *out);
+void gateway_upstreams_metrics(const struct gateway *g, struct buf *out);
 
 #endif

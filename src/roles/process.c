@@ -3,14 +3,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pages.h"
-#include "serve/notify.h"
+#include "net/handed.h"
+#include "roles/child.h"
+#include "roles/sandbox.h"
+#include "roles/supervisor.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,26 +23,6 @@ void process_raise_limits(void)
     if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
     r.rlim_cur = r.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &r);
-}
-
-enum err process_take_signals(struct loop *loop, struct watch *w, void (*on_event)(struct watch *, uint32_t))
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    signal(SIGPIPE, SIG_IGN);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    *w = (struct watch){on_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
-    if (w->fd < 0) return ERR_IO;
-    return watch_add(loop, w, EPOLLIN);
-}
-
-int process_next_signal(struct watch *w)
-{
-    struct signalfd_siginfo s;
-    return read(w->fd, &s, sizeof s) == (ssize_t)sizeof s ? (int)s.ssi_signo : 0;
 }
 
 enum err process_data_folder(str data)
@@ -79,6 +60,44 @@ void process_print_mistakes(const struct diags *d)
     buf_free(&text);
 }
 
+/* The folder of the file, as config_load has it. */
+static str folder_of(const char *path, const char *text_dir)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (text_dir) return str_of(text_dir);
+    return slash == path && path ? STR("/") : slash ? str_make(path, (size_t)(slash - path)) : STR(".");
+}
+
+enum err process_config_read(const char *path, const char *text_dir, const struct config_overrides *overrides,
+                             struct diags *d, struct config **out)
+{
+    str text, findings;
+    if (child_config(&text, &findings)) return config_parse(text, folder_of(path, text_dir), overrides, d, out);
+    diag_add(d, DIAG_ERROR, "file", (struct config_pos){0}, 1, STR_NONE, "cannot be read");
+    return ERR_IO;
+}
+
+void process_sandbox_told(void)
+{
+    const struct sandbox_state *s = sandbox_state();
+    if (!s->on)
+        log_event(LOG_LEVEL_WARN, log_msg("there is no sandbox: it is switched off"));
+    else if (s->missing[0])
+        log_event(LOG_LEVEL_WARN, log_msg("a part of the sandbox is missing"), log_str("missing", str_of(s->missing)));
+}
+
+str process_sandbox_text(void)
+{
+    const struct sandbox_state *s = sandbox_state();
+    return !s->on ? STR("off") : s->missing[0] ? str_of(s->missing) : STR("on");
+}
+
+struct control_check process_sandbox_check(void)
+{
+    const struct sandbox_state *s = sandbox_state();
+    return (struct control_check){"sandbox", true, str_of(s->on ? s->missing : "switched off")};
+}
+
 /* --- configuration --- */
 
 const char *process_config_name(const struct process *p)
@@ -91,9 +110,8 @@ static enum err load(struct process *p, struct diags *d, struct config **config,
     const struct process_options *o = &p->options;
     struct config *c = NULL;
     struct snapshot *s = NULL;
-    enum err e = o->text.p ? config_parse(o->text, str_of(o->text_dir), &o->overrides, d, &c)
-                           : config_load(o->config_path, NULL, &o->overrides, d, &c);
-    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, NULL, p->generation + 1, d, &s);
+    enum err e = process_config_read(o->config_path, o->text_dir, &o->overrides, d, &c);
+    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, child_source(), p->generation + 1, d, &s);
     if (e != ERR_OK) {
         config_free(&c);
         return e;
@@ -152,7 +170,6 @@ static enum err swap(struct process *p, struct diags *d)
 
 enum err process_reload(struct process *p, struct diags *d)
 {
-    notify_reloading(clock_mono_ns());
     enum err e = swap(p, d);
     if (e == ERR_OK) {
         log_event(LOG_LEVEL_INFO, log_msg("configuration reloaded"), log_u64("generation", p->generation));
@@ -160,24 +177,31 @@ enum err process_reload(struct process *p, struct diags *d)
         struct buf text;
         buf_init(&text, 1 << 20);
         diags_print(d, &text);
-        log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"),
-                  log_str("mistakes", buf_str(&text)));
+        process_reload_refused(buf_str(&text));
         buf_free(&text);
     }
-    notify_ready();
+    child_reloaded(e == ERR_OK);
     return e;
 }
 
-/* --- signals --- */
-
-static void begin_drain(struct process *p)
+void process_reload_refused(str mistakes)
 {
-    if (p->draining) { /* asked twice: at once */
-        process_end(p);
+    log_event(LOG_LEVEL_ERROR, log_msg("configuration refused: the old one stays"), log_str("mistakes", mistakes));
+}
+
+/* --- what the parent says --- */
+
+static void begin_drain(void *ctx, unsigned how)
+{
+    struct process *p = ctx;
+    if (how == WIRE_DRAIN_NOW || p->freed) { /* asked twice, or another one has taken over: at once */
+        p->draining = true;
+        loop_stop(p->loop);
         return;
     }
+    if (p->draining) return;
     p->draining = true;
-    notify_stopping();
+    child_ending();
     log_event(LOG_LEVEL_INFO, log_msg(p->role->drain ? "draining" : "ending"));
     if (p->role->drain)
         p->role->drain(p, p->ctx);
@@ -185,21 +209,40 @@ static void begin_drain(struct process *p)
         process_end(p);
 }
 
-static void on_signal(struct watch *w, uint32_t events)
+/* What only one may have is closed, and who has asked for the upgrade can still be answered. */
+static void hand_over(void *ctx)
 {
-    struct process *p = CONTAINER_OF(w, struct process, signals);
-    int signo;
-    (void)events;
-    while ((signo = process_next_signal(w)) != 0) {
-        if (signo != SIGHUP) {
-            begin_drain(p);
-            continue;
-        }
-        struct diags d;
-        diags_init(&d, str_of(process_config_name(p)));
-        (void)!process_reload(p, &d); /* it has said what there is to say */
-        diags_free(&d);
-    }
+    struct process *p = ctx;
+    p->handing = true;
+    control_server_deaf(p->control);
+    begin_drain(p, WIRE_DRAIN_TAKEN_OVER);
+}
+
+static void stop_role(struct process *p)
+{
+    p->started = false;
+    if (p->begun && p->role->stop) p->role->stop(p, p->ctx);
+    p->begun = false;
+}
+
+static void on_freed(struct task *t)
+{
+    struct process *p = CONTAINER_OF(t, struct process, free_role);
+    stop_role(p);
+    p->freed = true;
+    child_freed();
+}
+
+static enum err follow_parent(struct process *p)
+{
+    struct child_events on = {.bundle = process_bundle,
+                              .no_bundle = process_no_bundle,
+                              .drain = begin_drain,
+                              .hand_over = hand_over,
+                              .upgraded = process_upgraded,
+                              .ctx = p};
+    p->free_role.run = on_freed;
+    return child_watch(p->loop, &on);
 }
 
 /* --- start and end --- */
@@ -218,19 +261,10 @@ static enum err find_data(struct process *p)
 
 static enum err open_admin(struct process *p)
 {
-    struct net_addr a;
-    int fd;
-    str text = p->config->admin.text;
-    if (!p->options.overrides.admin || !p->config->has_admin) return ERR_OK;
-    enum err e = net_addr_parse(text, &a);
-    if (e == ERR_OK) e = net_listen(&a, false, &fd);
-    if (e != ERR_OK) {
-        fprintf(stderr, "sallyport: cannot listen on %.*s: %s\n", STR_ARG(text),
-                e == ERR_MALFORMED ? "no numeric address" : strerror(errno));
-        return e;
-    }
-    struct net_addr got = {.len = sizeof got.ss}; /* with port 0 the system has chosen one */
-    if (getsockname(fd, (struct sockaddr *)&got.ss, &got.len) == 0) a = got;
+    struct net_addr a = {.len = sizeof a.ss};
+    int fd = handed_take(STR("admin"));
+    if (fd < 0) return ERR_OK;
+    if (getsockname(fd, (struct sockaddr *)&a.ss, &a.len) != 0) a.len = 0; /* with port 0 the system has chosen one */
     return control_server_admin(p->control, fd, str_make(p->admin_text, net_addr_text(&a, p->admin_text)));
 }
 
@@ -242,9 +276,7 @@ static enum err open_control(struct process *p)
     int n = snprintf(p->socket_path, sizeof p->socket_path, "%.100s/%s", p->data, p->role->socket);
     bool fits = n > 0 && (size_t)n < sizeof p->socket_path && strlen(p->data) <= 100;
     e = fits ? control_server_local(p->control, p->socket_path) : ERR_LIMIT;
-    if (e == ERR_CONFLICT)
-        fprintf(stderr, "sallyport: another one runs here: it answers at %s\n", p->socket_path);
-    else if (e != ERR_OK)
+    if (e != ERR_OK)
         fprintf(stderr, "sallyport: cannot open the control socket %s/%s: %s\n", p->data, p->role->socket,
                 e == ERR_LIMIT ? "its path is too long: choose a shorter `data`" : strerror(errno));
     return e == ERR_OK ? open_admin(p) : e;
@@ -255,33 +287,44 @@ static enum err start(struct process *p)
     process_raise_limits();
     p->loop = loop_new(p);
     if (!p->loop) return ERR_NO_MEMORY;
-    enum err e = process_take_signals(p->loop, &p->signals, on_signal);
-    if (e == ERR_OK) e = load_first(p);
+    enum err e = load_first(p);
     if (e == ERR_OK) e = find_data(p);
     if (e != ERR_OK) return e;
     struct log_options log = {.fd = 2, .level = (enum log_level)p->config->log_level, .role = p->role->name};
     if (log_open(&log) != ERR_OK) return ERR_NO_MEMORY;
-    e = open_control(p);
+    process_sandbox_told();
+    e = child_await_turn();
+    if (e == ERR_OK) e = open_control(p);
     if (e != ERR_OK) return e;
     p->begun = true;
-    return p->role->start(p, p->ctx);
+    e = p->role->start(p, p->ctx);
+    return e == ERR_OK ? follow_parent(p) : e;
 }
 
 static void stop(struct process *p)
 {
-    p->started = false;
-    if (p->begun && p->role->stop) p->role->stop(p, p->ctx);
+    stop_role(p);
     control_server_free(&p->control);
-    if (p->loop) watch_drop(p->loop, &p->signals);
+    if (p->loop) {
+        loop_undefer(p->loop, &p->free_role);
+        child_unwatch(p->loop);
+    }
     snapshot_unref(&p->snap);
     config_free(&p->config);
     loop_free(&p->loop);
     (void)log_close();
 }
 
-int process_run(const struct process_role *role, void *ctx, const struct process_options *options)
+struct served {
+    const struct process_role *role;
+    void *ctx;
+    const struct process_options *options;
+};
+
+static int serve(void *ctx)
 {
-    struct process p = {.role = role, .ctx = ctx, .options = *options, .exit_code = 1, .signals = {.fd = -1}};
+    const struct served *what = ctx;
+    struct process p = {.role = what->role, .ctx = what->ctx, .options = *what->options, .exit_code = 1};
     p.started_ms = clock_wall_ms();
     enum err e = start(&p);
     if (e == ERR_NO_MEMORY) fprintf(stderr, "sallyport: no memory\n");
@@ -290,12 +333,27 @@ int process_run(const struct process_role *role, void *ctx, const struct process
         log_event(LOG_LEVEL_INFO, log_msg("ready"), log_str("control", str_of(p.socket_path)),
                   log_str("admin", str_of(p.admin_text)), log_u64("generation", p.generation));
         pages_forget_start();
-        notify_ready();
+        child_ready(p.generation);
         loop_run(p.loop);
         p.exit_code = 0;
     }
     stop(&p);
     return p.exit_code;
+}
+
+int process_run(const struct process_role *role, void *ctx, const struct process_options *options)
+{
+    struct served what = {role, ctx, options};
+    struct supervisor_options s = {.bundle = {.role = role->kind,
+                                              .config_path = options->config_path,
+                                              .text = options->text,
+                                              .text_dir = options->text_dir,
+                                              .overrides = options->overrides},
+                                   .no_sandbox = options->no_sandbox,
+                                   .others = options->others,
+                                   .serve = serve,
+                                   .ctx = &what};
+    return supervisor_run(&s);
 }
 
 struct loop *process_loop(struct process *p)
@@ -326,5 +384,8 @@ bool process_draining(const struct process *p)
 void process_end(struct process *p)
 {
     p->draining = true;
-    loop_stop(p->loop);
+    if (!p->handing)
+        loop_stop(p->loop);
+    else if (!p->freed)
+        loop_defer(p->loop, &p->free_role);
 }

@@ -1,13 +1,15 @@
 /* What every role that runs as a process of its own shares: one loop, the configuration, signals, the data folder, the
  * log, a control socket, the service manager's notices. The role is a table of callbacks; it knows what is served.
  *
- * SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reloads. Everything runs on the thread of process_run.
+ * The parent (roles/supervisor.h) hears the signals, reads files and opens sockets. Everything runs on the thread of
+ * process_run.
  */
 #ifndef SALLYPORT_ROLES_PROCESS_H
 #define SALLYPORT_ROLES_PROCESS_H
 
 #include "config/snapshot.h"
 #include "net/loop.h"
+#include "roles/bundle.h"
 #include "serve/control.h"
 
 struct process;
@@ -15,7 +17,8 @@ struct process;
 struct process_role {
     const char *name;   /* "data": in logs, metrics and status; a constant */
     const char *socket; /* the control socket's name in the data folder: "data-cli.sock" */
-    bool snapshot;      /* needs the compiled configuration (process_snapshot), with the secrets it names */
+    enum bundle_role kind;
+    bool snapshot; /* needs the compiled configuration (process_snapshot), with the secrets it names */
     /* Opens what it serves. What keeps it from that it says on stderr, as "sallyport: …". */
     enum err (*start)(struct process *p, void *ctx);
     /* Told to end: calls process_end when what is under way has ended, or at once. NULL: at once. */
@@ -44,6 +47,8 @@ struct process_options {
     const char *text_dir;              /* what its relative paths are relative to */
     struct config_overrides overrides; /* `admin`: an admin listener there; without it the process has none, for
                                           `listen.admin` is the gateway's */
+    bool no_sandbox;
+    bool others; /* processes of other users may connect to the store */
 };
 
 /* Opens log, data folder and control socket, then the role. Runs until it is told to end. The process's exit code: 0
@@ -62,10 +67,14 @@ void process_end(struct process *p);
 
 /* As many descriptors as the system allows. */
 void process_raise_limits(void);
-/* SIGTERM, SIGINT, SIGHUP by a descriptor instead of a handler; before any thread is made, for all inherit it. */
-MUST_USE enum err process_take_signals(struct loop *loop, struct watch *w, void (*on_event)(struct watch *, uint32_t));
-/* The next signal that came to it, 0: none. */
-int process_next_signal(struct watch *w);
+/* The configuration as the parent has read it. `path` is the file's name, `text_dir` the folder of one that has none.
+ */
+MUST_USE enum err process_config_read(const char *path, const char *text_dir, const struct config_overrides *overrides,
+                                      struct diags *d, struct config **out);
+/* What there is to say of the sandbox: to the log, once; to who asks whether it is ready. */
+void process_sandbox_told(void);
+struct control_check process_sandbox_check(void);
+str process_sandbox_text(void); /* "on", "off", or what is missing */
 /* Makes the folder (0700) and makes sure that nobody else can rename in it. Says on stderr what is wrong. */
 MUST_USE enum err process_data_folder(str data);
 /* Prints what was found in a configuration on stderr. */

@@ -2,6 +2,10 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "roles/child.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 static bool started(void *ctx)
 {
@@ -16,6 +20,7 @@ static size_t checks(void *ctx, struct arena *mem, struct control_check *out)
     out[n++] = (struct control_check){"configuration", p->config != NULL, STR("")};
     out[n++] = (struct control_check){"started", p->started, STR("")};
     out[n++] = (struct control_check){"not_draining", !p->draining, STR("")};
+    out[n++] = process_sandbox_check();
     if (p->started && p->role->checks) n += p->role->checks(p->ctx, mem, out + n);
     return n;
 }
@@ -53,6 +58,9 @@ static void status(void *ctx, struct arena *mem, struct control_status *out)
         .connections = up && p->role->connections ? p->role->connections(p->ctx) : 0,
         .ready = up && !p->draining,
         .draining = p->draining,
+        .pid = (int32_t)getpid(),
+        .parent_pid = child_parent(),
+        .sandbox = process_sandbox_text(),
         .listeners = up && p->role->listeners ? p->role->listeners(p->ctx, mem) : STR(""),
     };
     if (p->admin_text[0])
@@ -76,32 +84,104 @@ static bool facts(void *ctx, str action, struct arena *mem, struct control_facts
     return false;
 }
 
+/* --- reload and upgrade: the parent reads, and decides --- */
+
 static void reload(void *ctx, struct control_reply *reply)
 {
     struct process *p = ctx;
+    if (p->reload_reply || p->draining) {
+        control_reload_done(reply,
+                            &(struct control_reload){.generation = p->generation,
+                                                     .text = p->draining ? STR("it drains\n")
+                                                                         : STR("another reload is under way\n")});
+        return;
+    }
+    p->reload_reply = reply;
+    child_want_bundle();
+}
+
+static void reload_cancel(void *ctx, struct control_reply *reply)
+{
+    struct process *p = ctx;
+    if (p->reload_reply == reply) p->reload_reply = NULL;
+}
+
+static void answer(struct process *p, bool ok, str text, str findings)
+{
+    struct control_reply *reply = p->reload_reply;
+    if (!child_answered()) return; /* it was read before he asked */
+    p->reload_reply = NULL;
+    if (reply)
+        control_reload_done(reply, &(struct control_reload){.ok = ok,
+                                                            .generation = p->generation,
+                                                            .text = text,
+                                                            .findings = findings});
+}
+
+static void refuse(struct process *p, str text, str findings)
+{
+    p->reload_failures++;
+    process_reload_refused(text);
+    answer(p, false, text, findings);
+    child_reloaded(false); /* behind it: what it says lies in the bundle */
+}
+
+void process_bundle(void *ctx)
+{
+    struct process *p = ctx;
     struct diags d;
+    str text, findings;
+    child_reloading();
+    if (!child_config(&text, &findings)) {
+        refuse(p, text, findings);
+        return;
+    }
     diags_init(&d, str_of(process_config_name(p)));
     if (process_reload(p, &d) == ERR_OK) {
-        control_reload_done(reply, &(struct control_reload){.ok = true, .generation = p->generation});
+        answer(p, true, STR_NONE, STR_NONE);
     } else {
-        struct buf text, json;
-        buf_init(&text, 1 << 20);
+        struct buf lines, json;
+        buf_init(&lines, 1 << 20);
         buf_init(&json, 1 << 20);
-        diags_print(&d, &text);
+        diags_print(&d, &lines);
         diags_print_json(&d, &json);
-        control_reload_done(reply, &(struct control_reload){.generation = p->generation,
-                                                            .text = buf_str(&text),
-                                                            .findings = buf_str(&json)});
-        buf_free(&text);
+        answer(p, false, buf_str(&lines), buf_str(&json));
+        buf_free(&lines);
         buf_free(&json);
     }
     diags_free(&d);
 }
 
-static void reload_cancel(void *ctx, struct control_reply *reply)
+void process_no_bundle(void *ctx, str why)
 {
-    (void)ctx;
-    (void)reply; /* every reload is answered before it returns */
+    char text[WIRE_TEXT + 64];
+    int n = snprintf(text, sizeof text, "the configuration cannot be read: %.*s\n", STR_ARG(why));
+    refuse(ctx, str_make(text, (size_t)n), STR("[]"));
+}
+
+static void upgrade(void *ctx, struct control_reply *reply)
+{
+    struct process *p = ctx;
+    bool busy = p->upgrade_reply != NULL;
+    if (!busy) p->upgrade_reply = reply;
+    if (busy || !child_want_upgrade()) {
+        if (!busy) p->upgrade_reply = NULL;
+        control_upgrade_done(reply, false, STR("another upgrade is under way"));
+    }
+}
+
+static void upgrade_cancel(void *ctx, struct control_reply *reply)
+{
+    struct process *p = ctx;
+    if (p->upgrade_reply == reply) p->upgrade_reply = NULL;
+}
+
+void process_upgraded(void *ctx, bool done, str text)
+{
+    struct process *p = ctx;
+    struct control_reply *reply = p->upgrade_reply;
+    p->upgrade_reply = NULL;
+    if (reply) control_upgrade_done(reply, done, text);
 }
 
 static bool extra(void *ctx, const struct control_peer *peer, const struct request *request, str body,
@@ -127,7 +207,9 @@ void process_control_init(struct process *p)
                                         .rings = rings,
                                         .facts = facts,
                                         .reload = reload,
-                                        .reload_cancel = reload_cancel};
+                                        .reload_cancel = reload_cancel,
+                                        .upgrade = upgrade,
+                                        .upgrade_cancel = upgrade_cancel};
     if (!p->role->extra) return;
     p->source.extra = extra;
     p->source.extra_cancel = extra_cancel;

@@ -7,8 +7,10 @@
 #include "crypto/secret.h"
 #include "roles/administration.h"
 #include "roles/authentication.h"
+#include "roles/child.h"
 #include "roles/data.h"
 #include "roles/seal_key.h"
+#include "roles/supervisor.h"
 #include "store/local.h"
 #include "store/remote.h"
 #include "store/user_record.h"
@@ -94,11 +96,21 @@ static enum err on_loaded(struct gateway *g, struct snapshot *snap, void *ctx)
 {
     struct run *r = ctx;
     if (!snap->fed) return ERR_OK;
+    if (!r->alone && (snap->store_socket.n || snap->authentication_socket.n)) {
+        fprintf(stderr, "sallyport: `store.socket` and `authentication.socket` are other processes': start `sallyport "
+                        "gateway`, or take them out\n");
+        return ERR_CONFLICT;
+    }
+    enum err e = child_await_turn(); /* the store, the record and the service: one process at a time */
+    if (e != ERR_OK) return e;
     if (snap->data.n >= sizeof r->data) return ERR_LIMIT;
     memcpy(r->data, snap->data.p, snap->data.n);
-    snprintf(r->address, sizeof r->address, "unix:%s/" DATA_SOCKET, r->data);
+    if (snap->store_socket.n)
+        snprintf(r->address, sizeof r->address, "unix:%.*s", STR_ARG(snap->store_socket));
+    else
+        snprintf(r->address, sizeof r->address, "unix:%s/" DATA_SOCKET, r->data);
     snprintf(r->name, sizeof r->name, "gateway/%ld", (long)getpid());
-    enum err e = seal_key_load(snap, &r->seal);
+    e = seal_key_load(snap, &r->seal);
     if (e == ERR_OK) e = start_store(r, snap);
     if (e == ERR_OK) e = open_administration(r, snap);
     if (e == ERR_OK) e = start_authentication(r, snap);
@@ -204,13 +216,23 @@ enum err run_throw_away_user(struct gateway *g, str name, str password, str role
 
 /* --- the end, the other way round --- */
 
-static void on_unload(void *ctx)
+static void close_all(struct run *r)
 {
-    struct run *r = ctx;
     administration_stop(r->administration);
     authentication_role_stop(&r->authentication);
     administration_close(&r->administration);
     data_role_stop(&r->store);
+}
+
+static void on_hand_over(void *ctx)
+{
+    close_all(ctx);
+}
+
+static void on_unload(void *ctx)
+{
+    struct run *r = ctx;
+    close_all(r);
     seal_wipe(&r->seal);
 }
 
@@ -218,6 +240,11 @@ static void on_stop(void *ctx)
 {
     struct run *r = ctx;
     if (r->caller.on_stop) r->caller.on_stop(r->caller.ctx);
+}
+
+static int serve(void *ctx)
+{
+    return gateway_run(ctx);
 }
 
 static int start(const struct gateway_options *options, bool alone)
@@ -232,12 +259,23 @@ static int start(const struct gateway_options *options, bool alone)
     o.on_loaded = on_loaded;
     o.on_snapshot = on_snapshot;
     o.on_unload = on_unload;
+    o.on_hand_over = on_hand_over;
     o.store_new = store_new;
     o.metrics = metrics;
     o.extra = extra;
     o.extra_cancel = extra_cancel;
     o.ctx = r;
-    int code = gateway_run(&o);
+    struct supervisor_options s = {.bundle = {.role = alone ? BUNDLE_GATEWAY : BUNDLE_RUN,
+                                              .config_path = o.config_path,
+                                              .text = o.text,
+                                              .text_dir = o.text_dir,
+                                              .overrides = o.overrides},
+                                   .no_sandbox = o.no_sandbox,
+                                   .next_port = o.next_port,
+                                   .same_image = o.same_image,
+                                   .serve = serve,
+                                   .ctx = &o};
+    int code = supervisor_run(&s);
     free(r);
     return code;
 }

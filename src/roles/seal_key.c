@@ -3,6 +3,7 @@
 #include "base/rand.h"
 #include "codec/base64url.h"
 #include "config/secret_source.h"
+#include "roles/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +109,7 @@ enum err seal_key_load_from(const struct config_secret *where, const char *data,
     char path[4096], check[4096];
     struct config_secret from = *where;
     struct secret secret;
-    struct secret_why why;
+    char why[SOURCE_WHY];
     int n = snprintf(check, sizeof check, "%s/" SEAL_CHECK_FILE, data);
     bool fits = n > 0 && (size_t)n < sizeof check; /* the longer one of the two */
     no_core();
@@ -128,9 +129,10 @@ enum err seal_key_load_from(const struct config_secret *where, const char *data,
         }
         from = (struct config_secret){.provider = SECRET_FILE, .value.s = str_of(path)};
     }
-    enum err e = secret_fetch(&from, &secret, &why);
+    /* one of the data folder is read here; every other one its parent has read */
+    enum err e = source_secret(where->provider == SECRET_NONE ? NULL : child_source(), &from, &secret, why);
     if (e != ERR_OK) {
-        fprintf(stderr, "sallyport: the sealing key cannot be had: %s\n", why.text);
+        fprintf(stderr, "sallyport: the sealing key cannot be had: %s\n", why);
         return e;
     }
     e = seal_init(out, str_trim(secret_view(&secret)));

@@ -195,9 +195,41 @@ static void serve_status(const struct control *c, const struct request *q, struc
     number(b, ",\"generation\":", s.generation);
     number(b, ",\"workers\":", s.workers);
     number(b, ",\"connections\":", s.connections);
+    if (s.pid > 0) number(b, ",\"pid\":", (uint64_t)s.pid);
+    if (s.parent_pid > 0) number(b, ",\"parent_pid\":", (uint64_t)s.parent_pid);
+    if (s.sandbox.n) member(b, ",\"sandbox\":", s.sandbox);
     buf_puts(b, s.ready ? ",\"ready\":true" : ",\"ready\":false");
     buf_puts(b, s.draining ? ",\"draining\":true}\n" : ",\"draining\":false}\n");
     arena_reset(&mem);
+}
+
+static void serve_check(const struct control *c, const struct request *q, struct control_reply *r)
+{
+    (void)q;
+    char first[ARENA_FIRST];
+    struct arena mem;
+    if (!c->source->check) {
+        reply_problem(r, REASON_NOT_FOUND);
+        return;
+    }
+    arena_init(&mem, first, sizeof first, ARENA_MAX);
+    reply_text(r, 200, STR("application/json"), STR_NONE);
+    c->source->check(c->source->ctx, &mem, &r->body);
+    arena_reset(&mem);
+}
+
+/* --- upstreams --- */
+
+static void serve_upstreams(const struct control *c, const struct request *q, struct control_reply *r)
+{
+    (void)q;
+    if (!c->source->upstreams) {
+        reply_problem(r, REASON_NOT_FOUND);
+        return;
+    }
+    reply_text(r, 200, STR("application/json"), STR_NONE);
+    c->source->upstreams(c->source->ctx, &r->body);
+    if (r->body.bad) reply_problem(r, REASON_INTERNAL);
 }
 
 /* --- decisions --- */
@@ -320,6 +352,30 @@ bool control_is_json(const struct request *q)
     return str_ieq(str_trim(str_cut(&type, ';')), STR("application/json"));
 }
 
+static void serve_upgrade(const struct control *c, const struct request *q, str body, struct control_reply *r)
+{
+    if (!control_is_json(q)) {
+        reply_problem(r, REASON_MEDIA_TYPE_REFUSED);
+    } else if (!json_body_ok(body)) {
+        reply_problem(r, REASON_REQUEST_MALFORMED);
+    } else {
+        r->upgrading = true;
+        c->source->upgrade(c->source->ctx, r);
+        if (r->upgrading) r->next = CONTROL_WAIT;
+    }
+}
+
+void control_upgrade_done(struct control_reply *r, bool done, str text)
+{
+    if (!r->upgrading) return;
+    r->upgrading = false;
+    reply_text(r, done ? 200 : 409, STR("application/json"), STR_NONE);
+    member(&r->body, "{\"text\":", text);
+    buf_puts(&r->body, "}\n");
+    r->next = CONTROL_DONE;
+    if (!r->inside && r->ready) r->ready(r->ready_arg);
+}
+
 static void serve_reload(const struct control *c, const struct request *q, str body, struct control_reply *r)
 {
     if (!control_is_json(q)) {
@@ -401,9 +457,10 @@ static const struct address {
     void (*serve)(const struct control *c, const struct request *q, struct control_reply *r);
     bool local_only;
 } addresses[] = {
-    {STR_INIT("/livez"), serve_live, false},       {STR_INIT("/readyz"), serve_ready, false},
-    {STR_INIT("/startupz"), serve_started, false}, {STR_INIT("/metrics"), serve_metrics, false},
-    {STR_INIT("/v1/status"), serve_status, true},  {STR_INIT("/v1/decisions"), serve_follow, true},
+    {STR_INIT("/livez"), serve_live, false},         {STR_INIT("/readyz"), serve_ready, false},
+    {STR_INIT("/startupz"), serve_started, false},   {STR_INIT("/metrics"), serve_metrics, false},
+    {STR_INIT("/v1/status"), serve_status, true},    {STR_INIT("/v1/check"), serve_check, true},
+    {STR_INIT("/v1/decisions"), serve_follow, true}, {STR_INIT("/v1/upstreams"), serve_upstreams, true},
 };
 
 static bool method_ok(const struct request *q, bool write, struct control_reply *r)
@@ -417,7 +474,8 @@ static bool method_ok(const struct request *q, bool write, struct control_reply 
 static void dispatch(const struct control *c, const struct control_peer *peer, const struct request *q, str body,
                      struct control_reply *r)
 {
-    static const str decisions = STR_INIT("/v1/decisions/"), reload = STR_INIT("/v1/reload");
+    static const str decisions = STR_INIT("/v1/decisions/"), reload = STR_INIT("/v1/reload"),
+                     upgrade = STR_INIT("/v1/upgrade");
     bool local = peer->face == CONTROL_LOCAL;
     for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
         if (!str_eq(q->path, addresses[i].path) || (addresses[i].local_only && !local)) continue;
@@ -426,6 +484,8 @@ static void dispatch(const struct control *c, const struct control_peer *peer, c
     }
     if (local && str_eq(q->path, reload)) {
         if (method_ok(q, true, r)) serve_reload(c, q, body, r);
+    } else if (local && str_eq(q->path, upgrade) && c->source->upgrade) {
+        if (method_ok(q, true, r)) serve_upgrade(c, q, body, r);
     } else if (local && str_starts(q->path, decisions)) {
         if (method_ok(q, false, r)) serve_decision(c, str_from(q->path, decisions.n), r);
     } else if (!serve_extra(c, peer, q, body, r)) {
@@ -454,6 +514,10 @@ void control_reply_free(struct control_reply *r)
     if (r->waiting) {
         r->waiting = false;
         r->control->source->reload_cancel(r->control->source->ctx, r);
+    }
+    if (r->upgrading) {
+        r->upgrading = false;
+        r->control->source->upgrade_cancel(r->control->source->ctx, r);
     }
     if (r->extra_waits) {
         r->extra_waits = false;

@@ -3,7 +3,8 @@
  * Admin (TCP, loopback by default): GET /livez /readyz[?verbose] /startupz /metrics. Host must be an address of
  * its own and Origin, if present, too: a page in an operator's browser gets nothing (DNS rebinding, cross-site
  * POST). Control socket (Unix, 0600, peer credentials checked by net/unix_socket.h): the same and
- *   GET /v1/status · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload
+ *   GET /v1/status · GET /v1/check · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload ·
+ *   POST /v1/upgrade · GET /v1/upstreams
  * Writes take application/json only. What there is to tell comes from the role through a table of callbacks, and what
  * else the control socket serves (the administration) from one more of them, `extra`.
  * One thread: the control thread, where all callbacks run too; none may destroy the control or a reply. */
@@ -37,7 +38,9 @@ struct control_status {
     uint32_t workers;
     uint64_t connections; /* open from clients now */
     bool ready, draining;
-    str listeners; /* "gateway :8080, admin 127.0.0.1:8081" */
+    str listeners;           /* "gateway :8080, admin 127.0.0.1:8081" */
+    int32_t pid, parent_pid; /* of who serves; of who starts and feeds it, 0: none */
+    str sandbox;             /* "on", "off", or what of it is missing */
 };
 
 /* What the configuration now in force says about an action: for `why`. Lists are separated by ", ". */
@@ -70,8 +73,12 @@ struct control_source {
     size_t (*checks)(void *ctx, struct arena *mem, struct control_check *out);
     void (*metrics)(void *ctx, struct buf *out);
     void (*status)(void *ctx, struct arena *mem, struct control_status *out);
+    /* What is amiss, as one JSON object for `sallyport check`. NULL: there is nothing to tell. */
+    void (*check)(void *ctx, struct arena *mem, struct buf *out);
     /* The rings of the workers, up to CONTROL_RINGS_MAX. They live longer than any reply. */
     size_t (*rings)(void *ctx, const struct decision_ring **out);
+    /* GET /v1/upstreams, one JSON object. NULL: this one has none. */
+    void (*upstreams)(void *ctx, struct buf *out);
     /* False: no such action now. */
     bool (*facts)(void *ctx, str action, struct arena *mem, struct control_facts *out);
     /* Begins a reload; the role calls control_reload_done(reply, …) exactly once, now or later, unless
@@ -87,6 +94,9 @@ struct control_source {
     /* The asker is gone: what waits with that `waiting` (control_reply_wait) must not touch the reply any more. What it
      * has begun in the store goes on. */
     void (*extra_cancel)(void *ctx, struct control_reply *reply, void *waiting);
+    /* The same of an upgrade, with control_upgrade_done and upgrade_cancel. NULL: this one cannot be replaced. */
+    void (*upgrade)(void *ctx, struct control_reply *reply);
+    void (*upgrade_cancel)(void *ctx, struct control_reply *reply);
 };
 
 struct control {
@@ -122,8 +132,9 @@ struct control_reply {
     void *ready_arg;
     /* private to control.c */
     const struct control *control;
-    bool inside;  /* control_handle has not returned yet */
-    bool waiting; /* for control_reload_done */
+    bool inside;    /* control_handle has not returned yet */
+    bool waiting;   /* for control_reload_done */
+    bool upgrading; /* for control_upgrade_done */
     bool extra_waits;
     void *extra_waiting;
     bool deny_only;
@@ -142,6 +153,9 @@ size_t control_follow(struct control_reply *r);
 
 /* The role's answer to source->reload. */
 void control_reload_done(struct control_reply *r, const struct control_reload *result);
+
+/* The role's answer to source->upgrade: 200 {"text"}, or 409 with it. */
+void control_upgrade_done(struct control_reply *r, bool done, str text);
 
 /* --- for source->extra --- */
 /* RFC 9110 §8.3: one Content-Type, application/json, parameters aside. */

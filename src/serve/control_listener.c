@@ -291,6 +291,11 @@ enum err control_server_local(struct control_server *s, const char *path)
     return open_face(s, &s->faces[1], CONTROL_LOCAL, fd);
 }
 
+void control_server_deaf(struct control_server *s)
+{
+    for (size_t i = 0; i < FACES; i++) watch_close(&s->faces[i].watch);
+}
+
 void control_server_free(struct control_server **out)
 {
     struct control_server *s = *out;

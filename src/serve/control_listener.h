@@ -19,6 +19,8 @@ void control_server_free(struct control_server **s);
  */
 MUST_USE enum err control_server_admin(struct control_server *s, int listen_fd, str local);
 /* Makes the Unix socket at `path` (see net/unix_socket.h). */
+/* No new connections: another process takes them. Those that are there are answered. */
+void control_server_deaf(struct control_server *s);
 MUST_USE enum err control_server_local(struct control_server *s, const char *path);
 
 #endif

@@ -39,6 +39,11 @@ void notify_stopping(void)
     send_text("STOPPING=1", 10);
 }
 
+void notify_alive(void)
+{
+    send_text("WATCHDOG=1", 10);
+}
+
 void notify_status(str text)
 {
     char line[256] = "STATUS=";

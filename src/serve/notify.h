@@ -7,6 +7,7 @@
 void notify_ready(void);
 void notify_reloading(uint64_t mono_ns); /* with MONOTONIC_USEC, as Type=notify-reload wants; then notify_ready() */
 void notify_stopping(void);
+void notify_alive(void);      /* WATCHDOG=1 */
 void notify_status(str text); /* one line for `systemctl status`; controls become blanks */
 
 #endif

@@ -205,6 +205,17 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL)
 
 
+def serving_children(pid):
+    """The processes of the product that serve for that parent, the newest first (docs/architecture.md)."""
+    found = []
+    with contextlib.suppress(OSError):
+        for child in open("/proc/%d/task/%d/children" % (pid, pid)).read().split():
+            with contextlib.suppress(OSError):
+                if open("/proc/%s/comm" % child).read().strip() == "sallyport-serve":
+                    found.append(int(child))
+    return sorted(found, reverse=True)
+
+
 class Process:
     """A child with its output in files, in a session of its own; killed when the script ends, however it ends."""
     running = set()
@@ -256,16 +267,21 @@ class Process:
         self.popen.wait()
         Process.running.discard(self)
 
+    @property
+    def serving(self):
+        """The process that serves: a child of the product's own, or, for anything else, the process itself."""
+        return next(iter(serving_children(self.pid)), self.pid)
+
     def status(self, field):
-        """A number of /proc/PID/status in kB (VmRSS, VmHWM) or as it stands (Threads)."""
-        with open("/proc/%d/status" % self.pid) as lines:
+        """A number of /proc/PID/status in kB (VmRSS, VmHWM) or as it stands (Threads), of the process that serves."""
+        with open("/proc/%d/status" % self.serving) as lines:
             for line in lines:
                 if line.startswith(field + ":"):
                     return int(line.split()[1])
         raise Failure("no %s of %s" % (field, self.name))
 
     def descriptors(self):
-        return len(os.listdir("/proc/%d/fd" % self.pid))
+        return len(os.listdir("/proc/%d/fd" % self.serving))
 
 
 def _clean():
@@ -345,7 +361,8 @@ class Gateway:
 
     @property
     def pid(self):
-        return self.process.pid
+        """Of the process that serves: what memory, threads and descriptors are looked up by. Signals go to .process."""
+        return self.process.serving
 
     def write(self, name, content):
         path = os.path.join(self.dir, name)

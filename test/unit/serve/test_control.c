@@ -109,7 +109,7 @@ static void role_extra_cancel(void *ctx, struct control_reply *reply, void *wait
 
 static const struct control_source source = {&role,       role_started, role_checks,      role_metrics,
                                              role_status, role_rings,   role_facts,       role_reload,
-                                             role_cancel, role_extra,   role_extra_cancel};
+                                             role_cancel, role_extra,   role_extra_cancel, NULL,           NULL};
 static const struct control control = {&source};
 
 static int setup(void **state)
