@@ -80,7 +80,9 @@ static const struct key_def store_keys[] =
       .example = "engine: memory"},
      {"socket", SHAPE_CUSTOM, AT(struct config, store_socket), .read = read_socket, .type = "`unix:/path`",
       .standard = "`data.sock` in the data folder",
-      .about = "Where the store of another process listens, and where `sallyport data` does.",
+      .about = "Where the store of another process listens, for `sallyport gateway` and `sallyport authentication` "
+               "with a data "
+               "folder that is not that of `sallyport data`.",
       .example = "socket: \"unix:/run/sallyport/data.sock\""},
      END};
 static const struct key_map store_map = {.keys = store_keys};

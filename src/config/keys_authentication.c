@@ -58,7 +58,9 @@ static const struct key_def authentication_keys[] = {
      .example = "user_bases: [users, staff]"},
     {"socket", SHAPE_CUSTOM, AT(struct config, authentication_socket), .read = read_socket, .type = "`unix:/path`",
      .standard = "`authentication.sock` in the data folder",
-     .about = "Where the Authentication Service of another process listens, and where `sallyport authentication` does.",
+     .about =
+         "Where the Authentication Service of another process listens, for a `sallyport gateway` with another data "
+         "folder.",
      .example = "socket: \"unix:/run/sallyport/authentication.sock\""},
     END};
 const struct key_map keys_authentication = {.keys = authentication_keys};
