@@ -72,6 +72,15 @@ static void print_action(const struct json *d, const struct json *action)
     putchar('\n');
 }
 
+static void print_upstream(const struct json *d)
+{
+    uint64_t attempts = member_number(d, "attempts");
+    if (!member_text(d, "upstream").n) return;
+    inline_text("  upstream  ", member_text(d, "upstream"), "");
+    if (attempts > 1) printf(", the last of %llu attempts", (unsigned long long)attempts);
+    putchar('\n');
+}
+
 static void print_why(const struct json *v)
 {
     const struct json *d = json_get(v, STR("decision"));
@@ -80,7 +89,7 @@ static void print_why(const struct json *v)
     print_request(d);
     print_caller(d, now > 0);
     print_action(d, json_get(v, STR("action")));
-    row("upstream", member_text(d, "upstream"));
+    print_upstream(d);
     row("fault", member_text(d, "fault"));
     row("why", member_text(v, "explanation"));
     row("rule", member_text(v, "rule"));
@@ -170,6 +179,7 @@ static void record_of(const struct json *v, struct decision_record *out)
         .status = (uint16_t)member_number(v, "status"),
         .effect = str_eq(member_text(v, "decision"), STR("permit")) ? EFFECT_PERMIT : EFFECT_DENY,
         .gate = (uint8_t)member_number(v, "gate"),
+        .attempts = (uint8_t)member_number(v, "attempts"),
         .id = member_text(v, "decision_id"),
         .trace_id = member_text(v, "trace_id"),
         .correlation_id = member_text(v, "correlation_id"),

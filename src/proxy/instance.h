@@ -32,7 +32,7 @@ enum instance_outcome {
 struct instance_cell {
     _Alignas(64) struct counter outcomes[OUTCOME_COUNT];
     struct counter in_flight;
-    struct counter retries; /* attempts that were not the first of their request */
+    struct counter retries; /* attempts that were followed by another one */
 };
 
 struct instance {

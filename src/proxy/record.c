@@ -39,6 +39,7 @@ void exchange_record(struct exchange *x)
     if (x->action) o.action = x->action->name;
     if (x->product) o.product = x->product->name;
     if (x->upstream) o.upstream = x->upstream->text;
+    o.attempts = (uint8_t)(x->attempts < UINT8_MAX ? x->attempts : UINT8_MAX);
     if (x->token) {
         const struct caller *who = &x->token->caller;
         o.client = who->client;

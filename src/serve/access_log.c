@@ -89,6 +89,7 @@ static size_t json_line(struct log_line *l, const struct outcome *o, uint64_t en
     text_member(l, STR(",\"issuer\":\""), o->issuer, MAX_NAME);
     chosen_member(l, STR(",\"sub\":\""), o->subject, MAX_SUBJECT);
     text_member(l, STR(",\"upstream\":\""), o->upstream, MAX_NAME);
+    if (UNLIKELY(o->attempts > 1)) number_member(l, STR(",\"attempts\":"), o->attempts);
     text_member(l, STR(",\"remote\":\""), o->remote, MAX_NAME);
     if (UNLIKELY(o->tls)) log_line_raw(l, o->tls == 0x0304 ? STR(",\"tls\":\"1.3\"") : STR(",\"tls\":\"1.2\""));
     text_member(l, STR(",\"fault\":\""), o->fault, MAX_WORD);

@@ -64,6 +64,7 @@ void decision_record_make(struct decision_record *r, const struct outcome *o)
     r->gate = o->gate;
     r->caller = o->caller;
     r->credential = o->credential;
+    r->attempts = o->attempts;
     r->effect = o->effect == EFFECT_PERMIT ? EFFECT_PERMIT : EFFECT_DENY;
     memcpy(r->id, o->id.n == ULID_LEN ? o->id.p : "00000000000000000000000000", ULID_LEN);
     if (o->trace_id.n == sizeof r->trace_id) memcpy(r->trace_id, o->trace_id.p, sizeof r->trace_id);
@@ -134,6 +135,7 @@ void decision_record_json(const struct decision_record *r, struct buf *out)
     number(out, "status", r->status);
     if (r->caller) member(out, "caller", str_of(caller_kind_name((enum caller_kind)r->caller)));
     if (r->credential) member(out, "credential", str_of(credential_name(r->credential)));
+    if (r->attempts) number(out, "attempts", r->attempts);
     number(out, "duration_us", r->duration_us);
     number(out, "generation", r->generation);
     for (unsigned i = 0; i < DECISION_TEXTS; i++)

@@ -22,6 +22,7 @@ struct outcome {
     uint8_t gate;
     uint8_t caller;               /* enum caller_kind */
     uint8_t credential;           /* the ACCEPT_* that made it; 0: none counted */
+    uint8_t attempts;             /* to reach an instance; 1: the first did; 0: none was made */
     uint16_t tls;                 /* version the client speaks: 0x0303, 0x0304; 0: clear text */
     uint64_t bytes_in, bytes_out; /* of bodies */
     str id;                       /* ULID */
@@ -56,7 +57,7 @@ enum decision_text { /* in order of importance: when room runs out the last are 
 };
 
 #define DECISION_RECORD_SIZE 512
-#define DECISION_HEAD_SIZE   (8 + 4 + 4 + 2 + 2 + 2 + 1 + 1 + 2 + 1 + 1 + ULID_LEN + 32 + DECISION_TEXTS)
+#define DECISION_HEAD_SIZE   (8 + 4 + 4 + 2 + 2 + 2 + 1 + 1 + 2 + 1 + 1 + 1 + ULID_LEN + 32 + DECISION_TEXTS)
 struct decision_record {
     uint64_t unix_ms;
     uint32_t duration_us, generation;
@@ -64,7 +65,7 @@ struct decision_record {
     uint16_t cut;            /* bit by enum decision_text: that text is not whole */
     uint8_t gate, effect;
     uint16_t text_n; /* bytes of text in use */
-    uint8_t caller, credential;
+    uint8_t caller, credential, attempts;
     char id[ULID_LEN];
     char trace_id[32]; /* NUL if there is none */
     uint8_t len[DECISION_TEXTS];
