@@ -203,7 +203,7 @@ def _():
         lines = [line for line in said.decode().split("\n") if "{" in line]
         check(any('"msg":"access"' in line for line in lines) and any('"msg":"ready"' in line for line in lines), "lines: %s" % lines)
         for line in lines:
-            check(re.match(r"<[3467]>\{" if prefix else r"\{", line), "a line begins with %r" % line[:12])
+            check(re.match(r"<[3467]>\{" if prefix else r"\{", line), "for %s a line begins so: %r" % (stream, line[:120]))
             json.loads(line[line.index("{"):])
     ours.close()
     theirs.close()
