@@ -24,6 +24,7 @@ static char dir[] = "/tmp/sallyport-exchange-XXXXXX";
 static struct snapshot *snap;
 static struct instance_registry *registry;
 static struct instance_set *instances;
+static struct tls_set *tls;
 static struct keyset *keys;
 static char key[APIKEY_MAX_LEN], token[1024], bad_token[1024];
 static size_t key_n;
@@ -86,6 +87,8 @@ static void make_snapshot(void)
     config_free(&c);
     assert_err(instance_registry_new(1, &registry), ERR_OK);
     assert_err(instance_set_new(registry, snap, 1, &instances), ERR_OK);
+    char why[256];
+    assert_err(tls_set_new(snap, NULL, NULL, &tls, why), ERR_OK);
     diags_free(&d);
     assert_err(keyset_from_secret(snap->issuers[0].secret, snap->issuers[0].issuer->algs, &keys), ERR_OK);
 }
@@ -110,6 +113,7 @@ static int tear_down(void **state)
     char path[96];
     static const char *const files[] = {"app", "secret"};
     keyset_unref(&keys);
+    tls_set_unref(&tls);
     instance_set_unref(&instances);
     instance_registry_free(&registry);
     snapshot_unref(&snap);
@@ -138,6 +142,7 @@ static void open_worker(void)
     assert_non_null(d);
     d->snap = snapshot_ref(snap);
     d->instances = instance_set_ref(instances);
+    d->tls = tls_set_ref(tls);
     d->n = 1;
     d->keysets[0] = keyset_ref(keys);
     struct feed_record r = {.epoch = 1, .number = 1, .kind = FEED_SNAPSHOT, .generation = 1, .payload = d};
