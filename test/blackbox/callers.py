@@ -5,6 +5,7 @@ A kind is made by what was verified (the token's issuer, the product of a key, a
 the headers claim. Signed requests count once, as they were signed, whole, at one of all workers.
 """
 
+import json
 import os
 import threading
 import time
@@ -613,6 +614,51 @@ def taken_back():
         w.gateway.config["products"] = held_back
         w.gateway.write_config()
         w.gateway.reload()
+
+
+@port.test("an apisecret of the store signs as soon as it is made; gone, made anew, or its product revoked, it does not")
+def stored():
+    upstream = Upstream(port.mirror)
+    where = port.free_port()
+    gateway = Gateway({
+        "listen": {"gateway": "127.0.0.1:%d" % where}, "store": {"engine": "memory"},
+        "products": {"desk": {"caller": "third-party", "may": ["signed"]}, "shut": {"may": ["signed"]},
+                     "idle": {"caller": "third-party"}},
+        "services": {"app": {"instances": [upstream.address]}},
+        "actions": {"signed": {"match": "* /signed/{rest*}", "to": "app", "accept": {"third-party": "signature"}}}})
+
+    def secret(product):
+        code, out, err = gateway.cli("secret", "new", product, "--json")
+        equal(code, 0, "secret new (%s)" % err)
+        return Signer(product, json.loads(out)["secret"].encode(), HOST)
+
+    def ask(signer, **more):
+        return port.fetch(where, "/signed/x", signer.fields("GET", "/signed/x", **more), host=HOST)
+
+    def every(signer, status):
+        """Both workers say so."""
+        return all(ask(signer).status == status for _ in range(8))
+    desk = Signer("desk", b"x" * 40, HOST)
+    equal(ask(desk).json()["code"], "signature_wrong", "before it has a secret")
+    desk = secret("desk")
+    eventually(lambda: every(desk, 200), "its signature is taken", 2)
+    equal(ask(Signer("desk", desk.key[:-1] + b"!", HOST)).json()["code"], "signature_wrong", "another secret")
+    for product in ("shut", "idle"):  # of a kind that may not sign, or without anything to sign for
+        other = secret(product)
+        time.sleep(0.1)
+        equal(ask(other).json()["code"], "signature_wrong", "the secret of " + product)
+    again = secret("desk")
+    eventually(lambda: every(again, 200) and every(desk, 401), "the new secret and not the old one", 2)
+    now = int(time.time())
+    code, out, err = gateway.cli("revoke", "product", "desk")
+    equal(code, 0, "revoke product (%s%s)" % (out, err))
+    equal(ask(again, created=now - 1).json()["code"], "signature_wrong", "signed before the product was revoked")
+    eventually(lambda: every(again, 200), "signed after it", 4)
+    equal(gateway.cli("secret", "delete", "desk")[0], 0, "secret delete")
+    eventually(lambda: every(again, 401), "it is gone", 2)
+    check(again.key.decode() not in gateway.process.err(), "a secret is in the log")
+    gateway.stop()
+    upstream.stop()
 
 
 if __name__ == "__main__":
