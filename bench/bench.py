@@ -18,6 +18,7 @@ import authentication as auth
 import edge
 import measure as m
 import results
+import tls
 from measure import Connection, Peer, Upstream
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -388,6 +389,7 @@ def request_lines(quick):
 SECTIONS = {
     'requests': ('Requests', request_lines),
     'edge': ('The edge: limits, balancing, many connections', lambda quick: edge.lines(quick, attempt, emit)),
+    'tls': ('TLS in front', lambda quick: tls.lines(quick, attempt, emit)),
     'policies': ('Policy decisions, one core', lambda quick: policy_lines()),
     'store': ('Durable writes', lambda quick: store_lines(3 if quick else 9, 400 if quick else 1000)),
     'authentication': ('Logins, sessions, revocations', login_lines),

@@ -132,6 +132,7 @@ class Peer:
     def __init__(self, name, alg, upstream, core=PROXY_CORE, wait=True, **env):
         self.name, self.port = name, free_port()
         self.first = 0  # where its next run of tokens begins
+        self.scheme = 'https' if 'TLS=1' in name else 'http'
         os.makedirs(RUN, exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix=re.sub(r'\W', '_', name)[:20] + '-', dir=RUN)
         os.chmod(self.folder, 0o777)
@@ -198,7 +199,7 @@ def wrk(peer, mode, seconds, conns):
         with open(env['TOKENS'], 'w') as f:
             f.write(refused_tokens(alg)['badsig'] + '\n')
     said = subprocess.run(['taskset', '-c', LOAD_CORE, 'wrk', '-t1', f'-c{conns}', f'-d{seconds}s', '--timeout', '10s',
-                           '-s', os.path.join(HERE, 'load.lua'), f'http://127.0.0.1:{peer.port}/'], env=env,
+                           '-s', os.path.join(HERE, 'load.lua'), f'{peer.scheme}://127.0.0.1:{peer.port}/'], env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
     found = re.search(r'JSON (\{.*\})', said)
     if not found:
