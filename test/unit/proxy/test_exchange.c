@@ -9,7 +9,9 @@
 #include "config/diag.h"
 #include "crypto/mac.h"
 #include "identity/apikey.h"
+#include "identity/http_signature.h"
 #include "proxy/exchange.h"
+#include "proxy/replay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,11 +76,12 @@ static void make_snapshot(void)
              "timeouts: {connect: 200ms}\n"
              "issuers: {corp: {issuer: \"https://idp.test\", audience: api, algorithms: HS256, secret: {file: %s},\n"
              "  default: true, products: shop, roles: any, permissions: any}}\n"
-             "products: {shop: {keys: [{id: \"%.*s\", sha256: \"%s\"}], may: [user]}}\n"
+             "products: {shop: {keys: [{id: \"%.*s\", sha256: \"%s\"}], signature: {file: %s}, may: [user, signed]}}\n"
              "services: {app: {instances: [\"unix:%s/app\"]}}\n"
              "actions:\n  open: {match: \"* /public/{rest*}\", to: app, public: true}\n"
+             "  signed: {match: \"* /signed/{rest*}\", to: app, accept: signature}\n"
              "  user: {match: \"* /user/{rest*}\", to: app}\nroles: {user: [user]}\n",
-             dir, file, STR_ARG(parts.id), hex, dir);
+             dir, file, STR_ARG(parts.id), hex, file, dir);
     diags_init(&d, STR("test.yaml"));
     enum err e = config_parse(str_of(text), str_of(dir), NULL, &d, &c);
     if (e == ERR_OK) e = snapshot_build(c, NULL, 1, &d, &snap);
@@ -128,6 +131,7 @@ static int tear_down(void **state)
 /* --- one worker, one client, the service: all on this thread --- */
 
 static struct worker *worker;
+static struct replay *replay;
 static int client = -1, service = -1;
 static char heard[1 << 20], seen[1 << 20]; /* by the client, by the service */
 static size_t heard_n, seen_n, said_n;     /* said: of the answer, by the service */
@@ -138,6 +142,8 @@ static size_t answer_n;
 static void open_worker(void)
 {
     assert_err(worker_new(0, snap, NULL, &worker), ERR_OK);
+    assert_err(replay_new(64, &replay), ERR_OK);
+    worker->replay = replay;
     struct worker_delivery *d = calloc(1, sizeof *d + sizeof d->keysets[0]);
     assert_non_null(d);
     d->snap = snapshot_ref(snap);
@@ -169,6 +175,7 @@ static void close_all(void)
     if (service >= 0) close(service);
     client = service = -1;
     worker_free(&worker);
+    replay_free(&replay);
 }
 
 static size_t receive(int fd, char *to, size_t n, size_t room, bool *ended)
@@ -240,18 +247,49 @@ static const struct scenario {
     bool with_key, with_token, bad, slow_client;
     unsigned want;
     bool reaches; /* the service */
+    enum { UNSIGNED = 0, SIGNED, SIGNED_OTHERWISE /* another body */ } sign;
 } scenarios[] = {
-    {"public", "GET /public/a HTTP/1.1\r\n", 0, 10, false, false, false, false, 200, true},
-    {"a path that is rewritten", "GET /public/%61%62c HTTP/1.1\r\n", 0, 10, false, false, false, false, 200, true},
-    {"a user", "GET /user/a HTTP/1.1\r\n", 0, 10, true, true, false, false, 200, true},
-    {"a user with a body", "POST /user/a HTTP/1.1\r\n", 300000, 10, true, true, false, false, 200, true},
-    {"a large answer to who does not read", "GET /user/a HTTP/1.1\r\n", 0, 300000, true, true, false, true, 200, true},
-    {"a bad signature", "GET /user/a HTTP/1.1\r\n", 0, 10, true, true, true, false, 401, false},
-    {"no token", "GET /user/a HTTP/1.1\r\n", 0, 10, true, false, false, false, 401, false},
-    {"no key", "GET /user/a HTTP/1.1\r\n", 0, 10, false, true, false, false, 401, false},
-    {"no route", "GET /none HTTP/1.1\r\n", 0, 10, true, true, false, false, 404, false},
-    {"malformed", "GET /public/a b HTTP/1.1\r\n", 0, 10, false, false, false, false, 400, false},
+    {"public", "GET /public/a HTTP/1.1\r\n", 0, 10, false, false, false, false, 200, true, UNSIGNED},
+    {"a path that is rewritten", "GET /public/%61%62c HTTP/1.1\r\n", 0, 10, false, false, false, false, 200, true,
+     UNSIGNED},
+    {"a user", "GET /user/a HTTP/1.1\r\n", 0, 10, true, true, false, false, 200, true, UNSIGNED},
+    {"a user with a body", "POST /user/a HTTP/1.1\r\n", 300000, 10, true, true, false, false, 200, true, UNSIGNED},
+    {"a large answer to who does not read", "GET /user/a HTTP/1.1\r\n", 0, 300000, true, true, false, true, 200, true,
+     UNSIGNED},
+    {"a bad signature", "GET /user/a HTTP/1.1\r\n", 0, 10, true, true, true, false, 401, false, UNSIGNED},
+    {"no token", "GET /user/a HTTP/1.1\r\n", 0, 10, true, false, false, false, 401, false, UNSIGNED},
+    {"no key", "GET /user/a HTTP/1.1\r\n", 0, 10, false, true, false, false, 401, false, UNSIGNED},
+    {"no route", "GET /none HTTP/1.1\r\n", 0, 10, true, true, false, false, 404, false, UNSIGNED},
+    {"signed", "GET /signed/a HTTP/1.1\r\n", 0, 10, false, false, false, false, 200, true, SIGNED},
+    {"a signed body", "POST /signed/a HTTP/1.1\r\n", 9000, 10, false, false, false, false, 200, true, SIGNED},
+    {"another body than was signed", "POST /signed/a HTTP/1.1\r\n", 9000, 10, false, false, false, false, 401, false,
+     SIGNED_OTHERWISE},
+    {"malformed", "GET /public/a b HTTP/1.1\r\n", 0, 10, false, false, false, false, 400, false, UNSIGNED},
 };
+
+/* The fields of a signature, each time another. */
+static int put_signature(const struct scenario *s, char *out, size_t room)
+{
+    static char body[400000];
+    static unsigned count;
+    struct arena mem;
+    struct http_signature_fields f;
+    char nonce[16];
+    str head = str_of(s->head), method = str_cut(&head, ' '), path = str_cut(&head, ' ');
+    struct http_signature_message m = {.method = method, .scheme = STR("http"), .authority = STR("h"), .path = path};
+    memset(body, 'b', s->body);
+    if (s->sign == SIGNED_OTHERWISE) body[s->body - 1] = 'c';
+    m.body = str_make(body, s->body);
+    arena_init(&mem, NULL, 0, 1 << 20);
+    int n = snprintf(nonce, sizeof nonce, "n%u", count++);
+    assert_err(http_signature_make(&m, STR("shop"), STR(SECRET), str_make(nonce, (size_t)n), clock_wall_s(), &mem, &f),
+               ERR_OK);
+    n = f.digest.n ? snprintf(out, room, "Content-Digest: %.*s\r\n", STR_ARG(f.digest)) : 0;
+    n += snprintf(out + n, room - (size_t)n, "Signature-Input: %.*s\r\nSignature: %.*s\r\n", STR_ARG(f.input),
+                  STR_ARG(f.signature));
+    arena_reset(&mem);
+    return n;
+}
 
 static str request_of(const struct scenario *s)
 {
@@ -260,6 +298,7 @@ static str request_of(const struct scenario *s)
     if (s->with_key) n += snprintf(text + n, sizeof text - (size_t)n, "apikey: %.*s\r\n", (int)key_n, key);
     if (s->with_token)
         n += snprintf(text + n, sizeof text - (size_t)n, "Authorization: Bearer %s\r\n", s->bad ? bad_token : token);
+    if (s->sign) n += put_signature(s, text + n, sizeof text - (size_t)n);
     if (s->body) n += snprintf(text + n, sizeof text - (size_t)n, "Content-Length: %zu\r\n", s->body);
     n += snprintf(text + n, sizeof text - (size_t)n, "\r\n");
     memset(text + n, 'b', s->body);
