@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 
-static step_fn *const street[] = {route_step, authenticate_step, authorize_step, limit_step,
-                                  body_step,  stamp_step,        dispatch_step,  relay_step};
+static step_fn *const street[] = {edge_step, route_step, authenticate_step, authorize_step, limit_step,
+                                  body_step, stamp_step, dispatch_step,     relay_step};
 
 struct server_stream *exchange_new(void *worker)
 {
@@ -46,6 +46,7 @@ static void on_time(struct timer *t)
     case STAGE_ANSWER: exchange_refuse(x, REASON_UPSTREAM_TIMEOUT, NULL); break;
     case STAGE_BODY: exchange_refuse(x, REASON_REQUEST_TIMEOUT, NULL); break;
     case STAGE_KEYS: /* with what there is */
+    case STAGE_QUOTA:
         authenticate_cancel(x);
         exchange_resume(x);
         break;
@@ -157,6 +158,7 @@ void exchange_end(struct exchange *x)
     timer_clear(w->loop, &x->timer);
     authenticate_cancel(x);
     dispatch_cancel(x);
+    limit_end(x);
     exchange_record(x);
     if (x->token) token_cache_unpin(&w->tokens, x->token);
     worker_snapshot_unref(w, &x->config);

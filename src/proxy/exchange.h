@@ -11,6 +11,8 @@
 #include "http/stream.h"
 #include "proxy/callers.h"
 #include "proxy/held_body.h"
+#include "proxy/limit_book.h"
+#include "proxy/meter.h"
 #include "proxy/worker.h"
 #include "serve/reason.h"
 
@@ -68,12 +70,26 @@ struct exchange {
     bool sampled;       /* its spans are exported */
     str correlation;
     str remote; /* the client's address; empty until it was asked for */
+    /* limit */
+    struct quota *quota; /* one request was taken of it */
+    uint64_t quota_until_ms;
+    uint32_t retry_s; /* of a refusal: Retry-After */
+    str ratelimit, ratelimit_policy;
     /* dispatch */
     struct upstream *upstream;
     struct h1_client *conn; /* connected, not yet asked */
     struct h1_client *connecting;
     struct timer timer;
-    enum { STAGE_NONE = 0, STAGE_KEYS, STAGE_BODY, STAGE_LINE, STAGE_CONNECT, STAGE_BACKOFF, STAGE_ANSWER } stage;
+    enum {
+        STAGE_NONE = 0,
+        STAGE_KEYS,
+        STAGE_QUOTA,
+        STAGE_BODY,
+        STAGE_LINE,
+        STAGE_CONNECT,
+        STAGE_BACKOFF,
+        STAGE_ANSWER
+    } stage;
     uint64_t stage_until_ms, connect_until_ms;
     const char *connect_fault; /* of the last attempt to connect, if TLS failed; a constant */
     struct upstream_waiter in_line;
@@ -121,10 +137,19 @@ void exchange_stage(struct exchange *x, int stage, uint64_t until_ms);
 enum step refuse(struct exchange *x, enum reason reason, const char *fault);
 
 /* the street */
-step_fn route_step, authenticate_step, authorize_step, limit_step, body_step, stamp_step, dispatch_step, relay_step;
+step_fn edge_step, route_step, authenticate_step, authorize_step, limit_step, body_step, stamp_step, dispatch_step,
+    relay_step;
 
 /* The client's address as text, kept in the exchange; .p NULL: memory. */
 str exchange_remote(struct exchange *x);
+/* The client's address behind the hops that are ours; one connection may bring many. */
+void exchange_client_address(const struct exchange *x, struct net_peer *out);
+/* limit: whoever waits for a lease of a quota looks again */
+void limit_wake(struct worker *w);
+/* limit: a request that was never sent on costs nothing of its quota */
+void limit_end(struct exchange *x);
+/* RateLimit and RateLimit-Policy of a limited action, into its answer */
+void limit_tell(const struct exchange *x, struct fields *f);
 /* stamp: whether the peer is a hop whose word about others counts */
 bool exchange_hop_trusted(const struct exchange *x);
 /* "https" or "http", as we were asked. */
@@ -139,7 +164,7 @@ void exchange_span(struct exchange *x, uint64_t now_ns);
 void authenticate_wake(struct issuer_keys *k);
 void authenticate_cancel(struct exchange *x);
 /* dispatch: the attempt did not bring an answer; tries again where that is safe */
-#define STEP_OF_DISPATCH 6
+#define STEP_OF_DISPATCH 7
 void dispatch_failed(struct exchange *x, enum client_failure why);
 /* dispatch: the attempt to connect, the place in line took all the time there is for it */
 void dispatch_connect_late(struct exchange *x);

@@ -9,6 +9,20 @@ static str text_of(const char *z)
     return z ? str_of(z) : STR_NONE;
 }
 
+/* A request that was permitted and came to nothing on the way is one that was permitted. */
+static void meter(struct exchange *x, const struct outcome *o)
+{
+    struct meter_name of = {.product = o->product, .action = o->action, .caller = x->caller};
+    if (x->product) of.product_mark = x->product->mark;
+    if (x->action) of.action_mark = x->config->limits->marks[x->action->index];
+    bool limited =
+        x->reason == REASON_RATE_LIMITED || x->reason == REASON_QUOTA_EXHAUSTED || x->reason == REASON_QUOTA_UNKNOWN;
+    enum meter_end end = x->effect == EFFECT_PERMIT ? METER_END_PERMITTED
+                         : limited                  ? METER_END_LIMITED
+                                                    : METER_END_DENIED;
+    meter_request(x->worker->meter, &of, end, o->bytes_in, o->bytes_out);
+}
+
 void exchange_record(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -48,6 +62,7 @@ void exchange_record(struct exchange *x)
         o.roles = who->roles;
     }
     if (UNLIKELY(x->sampled)) exchange_span(x, now_ns);
+    meter(x, &o);
     counters_request(w->counters, &o, x->decided_ns ? x->decided_ns - x->deciding_ns : 0);
     decision_ring_put(w->ring, &o);
     if (snap->log_access) access_log_write(w->log, &o, x->started_ms + took_us / 1000);

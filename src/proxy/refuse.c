@@ -3,6 +3,8 @@
 #include "proxy/facts.h"
 #include "serve/problem.h"
 
+#include <stdio.h>
+
 static void add(struct response *r, enum field_id id, str value)
 {
     if (fields_append(&r->fields, id, field_name(id), value) != ERR_OK) return;
@@ -36,7 +38,7 @@ void refuse_respond(struct exchange *x)
 {
     const struct reason_info *info = reason_info(x->reason);
     bool dev = str_eq(x->config->snap->environment, STR("dev"));
-    char body[PROBLEM_MAX], challenge[CHALLENGE_MAX], allow[64], rule[512];
+    char body[PROBLEM_MAX], challenge[CHALLENGE_MAX], allow[64], rule[512], retry[16];
     uint8_t accepted = x->action ? snapshot_action_accepts_any(x->action) : 0;
     struct problem p = {.reason = x->reason,
                         .gate = GATE,
@@ -57,7 +59,11 @@ void refuse_respond(struct exchange *x)
     if (c) add(&r, FIELD_WWW_AUTHENTICATE, str_make(challenge, c));
     if (x->reason == REASON_METHOD_NOT_ALLOWED && x->action)
         (void)!fields_append(&r.fields, FIELD_OTHER, STR("Allow"), allow_text(x, allow, sizeof allow));
-    if (r.status == 503) add(&r, FIELD_RETRY_AFTER, STR("1"));
+    limit_tell(x, &r.fields);
+    if (x->retry_s)
+        add(&r, FIELD_RETRY_AFTER, str_make(retry, (size_t)snprintf(retry, sizeof retry, "%u", x->retry_s)));
+    else if (r.status == 503)
+        add(&r, FIELD_RETRY_AFTER, STR("1"));
     r.body = n;
     x->status = r.status;
     x->responding = true;

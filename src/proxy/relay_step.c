@@ -83,6 +83,7 @@ static bool respond(struct exchange *x, str data, bool end)
     r->fields.cap += EXCHANGE_STAMPS;
     r->body = announced(x, r);
     (void)!fields_append(&r->fields, FIELD_X_CORRELATION_ID, STR_NONE, x->correlation);
+    limit_tell(x, &r->fields);
     x->responding = true;
     x->status = r->status;
     if (x->down.ops->respond(&x->down, r, data, end) != ERR_OK) return end_with(x, REASON_CLIENT_CLOSED, NULL);

@@ -40,6 +40,7 @@ static void snapshot_free(struct worker *w, struct worker_snapshot *s)
     instance_set_unref(&s->instances);
     tls_set_unref(&s->tls);
     for (uint32_t i = 0; i < s->snap->n_issuers; i++) keyset_unref(&s->keysets[i]);
+    limit_book_free(&s->limits);
     snapshot_unref(&s->snap);
     free(s);
 }
@@ -167,7 +168,7 @@ static struct worker_snapshot *snapshot_make(struct worker *w, struct worker_del
     s->tls = d->tls;
     for (uint32_t i = 0; i < d->n && i < snap->n_issuers; i++) s->keysets[i] = d->keysets[i];
     free(d);
-    if (!make_upstreams(w, s)) {
+    if (limit_book_new(snap, w->quotas, &s->limits) != ERR_OK || !make_upstreams(w, s)) {
         snapshot_free(w, s);
         return NULL;
     }
@@ -244,7 +245,7 @@ static void apply_keys(struct worker *w, uint64_t generation, uint32_t issuer, s
 
 /* --- mail --- */
 
-enum letter { LETTER_FEED, LETTER_KEYS_ANSWER, LETTER_DRAIN };
+enum letter { LETTER_FEED, LETTER_KEYS_ANSWER, LETTER_QUOTA_ANSWER, LETTER_DRAIN };
 
 struct worker_mail {
     struct mail mail;
@@ -296,6 +297,7 @@ static void on_mail(struct mail *m, void *owner)
     switch (letter->kind) {
     case LETTER_FEED: worker_apply(w, &letter->record); break;
     case LETTER_KEYS_ANSWER: apply_keys(w, letter->record.generation, letter->record.index, NULL); break;
+    case LETTER_QUOTA_ANSWER: limit_wake(w); break;
     case LETTER_DRAIN: begin_drain(w, letter->drain_ms); break;
     }
     free(letter);
@@ -320,6 +322,11 @@ enum err worker_keys_answer(struct worker *w, uint64_t generation, uint32_t issu
 {
     return post(w, (struct worker_mail){.kind = LETTER_KEYS_ANSWER,
                                         .record = {.generation = generation, .index = issuer}});
+}
+
+enum err worker_quota_answer(struct worker *w)
+{
+    return post(w, (struct worker_mail){.kind = LETTER_QUOTA_ANSWER});
 }
 
 enum err worker_drain(struct worker *w, uint32_t drain_ms)
@@ -514,7 +521,7 @@ enum err worker_new(unsigned index, const struct snapshot *snap, const struct fe
     if (!w->loop || !w->verify_first ||
         http_io_init(&w->io, w->loop, &limits, snap->limits.buffer, 2 * (size_t)conns) ||
         verify_ctx_new(&w->verifier.ctx) || counters_new(&w->counters) || decision_ring_new(&w->ring) ||
-        span_ring_new(&w->spans)) {
+        span_ring_new(&w->spans) || meter_new(&w->meter)) {
         worker_free(&w);
         return ERR_NO_MEMORY;
     }
@@ -578,6 +585,7 @@ void worker_free(struct worker **out)
     arena_reset(&w->verify_mem);
     free(w->verify_first);
     if (w->verifier.ctx) verify_ctx_free(&w->verifier.ctx);
+    meter_free(&w->meter);
     counters_free(&w->counters);
     decision_ring_free(&w->ring);
     span_ring_free(&w->spans);

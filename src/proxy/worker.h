@@ -26,6 +26,10 @@
 #include <pthread.h>
 
 struct exchange;
+struct limit_book;
+struct limiter;
+struct meter;
+struct quotas;
 struct replay; /* proxy/replay.h */
 
 /* Keys of one issuer as this worker has them, and who waits for better ones. */
@@ -44,6 +48,7 @@ struct worker_snapshot {
     struct issuer_keys *keys;    /* by issuer */
     struct upstream **upstreams; /* all instances of all services */
     uint32_t *first_upstream;    /* by service: where its instances begin */
+    struct limit_book *limits;
     struct instance_set *instances;
     struct balancer **balancers;  /* by service; NULL: it has no instance */
     struct retry_budget *budgets; /* by service */
@@ -97,6 +102,10 @@ struct worker {
     struct verifier verifier;
     struct arena verify_mem;
     void *verify_first;
+    struct limiter *limiter;          /* of all workers; NULL: where there is a limit, it refuses */
+    struct quotas *quotas;            /* likewise; NULL: no product has one */
+    struct exchange *first_for_quota; /* exchanges that wait for a lease */
+    struct meter *meter;
     struct counters *counters;
     struct decision_ring *ring;
     struct span_ring *spans;
@@ -137,6 +146,9 @@ MUST_USE enum err worker_feed(struct worker *w, const struct feed_record *r);
 MUST_USE enum err worker_keys_answer(struct worker *w, uint64_t generation, uint32_t issuer);
 /* No new connections; requests under way get until drain_ms from now, then on_drained and the thread ends. */
 MUST_USE enum err worker_drain(struct worker *w, uint32_t drain_ms);
+
+/* A lease of a quota was granted or refused: whoever waits looks again. */
+MUST_USE enum err worker_quota_answer(struct worker *w);
 
 void worker_join(struct worker *w);
 void worker_free(struct worker **w);

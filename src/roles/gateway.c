@@ -100,6 +100,7 @@ static void drop(struct worker_delivery *d)
 static enum err follow_instances(struct gateway *g)
 {
     struct instance_set *now;
+    if (gateway_limits_follow(g) != ERR_OK) return ERR_NO_MEMORY;
     if (g->instances && g->instances_of == g->snap->generation) return ERR_OK;
     enum err e = instance_set_new(g->registry, g->snap, loop_now_ms(g->loop), &now);
     if (e != ERR_OK) return e;
@@ -389,7 +390,8 @@ static void on_drain_time(struct timer *t)
 {
     struct gateway *g = CONTAINER_OF(t, struct gateway, drain_timer);
     if (g->draining && !g->started) { /* the lame duck's time is over */
-        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers && traces_gone(g)) {
+        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers && traces_gone(g) &&
+            gateway_limits_gone(g)) {
             loop_stop(g->loop);
             return;
         }
@@ -540,10 +542,12 @@ static void stop(struct gateway *g)
     gateway_dns_free(&g->dns);
     gateway_keys_free(&g->keys, g->n_keys);
     control_server_free(&g->control);
+    gateway_limits_stop(g);
     gateway_feed_free(&g->fed_by);
     if (g->options.on_unload) g->options.on_unload(g->options.ctx);
     for (uint32_t w = 0; w < g->n_workers; w++) worker_free(&g->workers[w]);
     free(g->workers);
+    gateway_limits_free(g);
     instance_set_unref(&g->instances);
     instance_registry_free(&g->registry);
     fed_free(&g->fed);

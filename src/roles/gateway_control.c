@@ -174,6 +174,7 @@ static void metrics(void *ctx, struct buf *out)
     render_issuers(g, out);
     gateway_upstreams_metrics(g, out);
     gateway_tls_metrics(g->tls, out);
+    gateway_limits_metrics(g, out);
     if (g->fed_by) render_feed(g, out);
     if (g->tracing) gateway_tracing_metrics(g->tracing, out);
     render_names(g, out);

@@ -556,6 +556,11 @@ void gateway_feed_free(struct gateway_feed **out)
     free(f);
 }
 
+struct store *gateway_feed_store(const struct gateway_feed *f)
+{
+    return f->store;
+}
+
 void gateway_feed_status(const struct gateway_feed *f, struct gateway_feed_status *out)
 {
     uint64_t now = loop_now_ms(f->loop), heard = f->watch.fresh_until_ms;

@@ -38,6 +38,8 @@ MUST_USE enum err gateway_feed_start(struct gateway_feed *f);
  * ends.
  */
 void gateway_feed_leave(struct gateway_feed *f);
+/* Its client of the store, for who has other business there. */
+struct store *gateway_feed_store(const struct gateway_feed *f);
 /* The lease is given back. NULL is fine. Workers may still read what was fed. */
 void gateway_feed_free(struct gateway_feed **f);
 

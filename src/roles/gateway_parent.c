@@ -49,6 +49,7 @@ static void on_hand_over(void *ctx)
     struct gateway *g = ctx;
     control_server_deaf(g->control);
     gateway_drain(g, WIRE_DRAIN_TAKEN_OVER);
+    gateway_limits_leave(g);
     if (g->fed_by) gateway_feed_leave(g->fed_by);
     if (g->options.on_hand_over) g->options.on_hand_over(g->options.ctx);
     child_freed();

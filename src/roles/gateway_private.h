@@ -16,6 +16,7 @@
 #include "roles/gateway_dns.h"
 #include "roles/gateway_feed.h"
 #include "roles/gateway_health.h"
+#include "roles/gateway_limits.h"
 #include "roles/gateway_tracing.h"
 #include "serve/control_listener.h"
 
@@ -49,6 +50,7 @@ struct gateway {
     struct snapshot *snap;
     struct gateway_keys *keys; /* by issuer of snap */
     uint32_t n_keys;
+    struct gateway_limits *limits;
     struct instance_registry *registry;
     struct instance_set *instances; /* of snap, once it has been sent */
     uint64_t instances_of;          /* its generation */

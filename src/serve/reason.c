@@ -332,6 +332,27 @@ static const struct reason_info table[REASON_COUNT] = {
                                     .remedy = "If it should: add {action} to `products.{product}.may`."},
 
     /* --- permitted, but without an answer --- */
+    [REASON_RATE_LIMITED] =
+        {.code = "rate_limited",
+         .status = 429,
+         .title = "Too many requests",
+         .explain = "A limit of the edge, the action or the product is used up; `fault` names it.",
+         .remedy = "The client waits for Retry-After seconds, and reads RateLimit to know before. The bounds are the "
+                   "`limit` of the action, of the product, or of the file."},
+    [REASON_QUOTA_EXHAUSTED] =
+        {.code = "quota_exhausted",
+         .status = 429,
+         .title = "Quota exhausted",
+         .explain = "The product has used its quota of this hour, day or month (UTC).",
+         .remedy =
+             "It is whole again when the window ends (Retry-After); raise `quota` of product {product} for more now."},
+    [REASON_QUOTA_UNKNOWN] =
+        {.code = "quota_unknown",
+         .status = 503,
+         .title = "Service unavailable",
+         .explain = "What is left of the product's quota cannot be learned: the store does not answer, and what this "
+                    "gateway had in hand is used.",
+         .remedy = "See why the data role does not answer (`sallyport status`); it goes on by itself."},
     [REASON_UPSTREAM_NONE] = {.code = "upstream_none",
                               .status = 503,
                               .title = "Temporarily unavailable",

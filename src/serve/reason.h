@@ -59,6 +59,10 @@ enum reason {
     /* may they */
     REASON_ACTION_NOT_GRANTED,
     REASON_PRODUCT_NOT_GRANTED,
+    /* how often */
+    REASON_RATE_LIMITED,    /* of the edge, the action or the product; `fault` names the limit */
+    REASON_QUOTA_EXHAUSTED, /* of the product, until its window ends */
+    REASON_QUOTA_UNKNOWN,   /* what is left of it cannot be learned: the store does not answer */
     /* permitted, but it did not come to an answer */
     REASON_UPSTREAM_NONE,    /* no instance to send it to */
     REASON_UPSTREAM_CONNECT, /* refused, unreachable, or not within timeouts.connect */

@@ -63,6 +63,11 @@ void why_rule(const struct decision_record *r, const struct control_facts *f, st
         buf_put(out, text(r, DECISION_PATH));
         return;
     }
+    if (reason == REASON_RATE_LIMITED || reason == REASON_QUOTA_EXHAUSTED) {
+        buf_puts(out, "limit ");
+        buf_put(out, text(r, DECISION_FAULT));
+        return;
+    }
     if (!f || !r->len[DECISION_ACTION]) return;
     size_t before = out->n;
     buf_puts(out, "action ");
