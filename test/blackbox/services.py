@@ -309,11 +309,14 @@ def mute_instance():
             took.append(seconds)
         check(max(took) > 0.28, "nobody met the mute one: %s" % took)
         check(max(took) < 1.5, "it took %.1f s" % max(took))
-        for reply, seconds, _ in ask(mute, other):
+        # the first one tries both; later ones pass over the one that was found mute a moment ago
+        for n, (reply, seconds, _) in enumerate(ask(mute, other)):
             equal((reply.status, reply.json()["code"]), (502, "upstream_connect"), "with two mute ones")
-            check(0.55 < seconds < 1.5, "two attempts of 0.3 s took %.2f s" % seconds)
-        for reply, seconds, _ in ask(mute, other, total="400ms"):
-            equal((reply.status, reply.json()["code"]), (504, "deadline"), "with a total deadline of 0.4 s")
+            check((0.55 if n == 0 else 0.25) < seconds < 1.5, "attempts of 0.3 s took %.2f s" % seconds)
+        for n, (reply, seconds, _) in enumerate(ask(mute, other, total="400ms")):
+            ended = (reply.status, reply.json()["code"])
+            check(ended == (504, "deadline") or n and ended == (502, "upstream_connect"),
+                  "with a total deadline of 0.4 s: %r" % (ended,))
             check(seconds < 0.55, "it took %.2f s" % seconds)
         for reply, seconds, _ in ask(mute):
             equal((reply.status, reply.json()["code"]), (502, "upstream_connect"), "with one mute one alone")
