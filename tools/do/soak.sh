@@ -1,7 +1,7 @@
 # soak: what takes long, in named parts that are not repeated once they have passed (./do soak [PART…], ./do soak again)
 # shellcheck shell=bash disable=SC2086
 # A part that has passed for this very tree is skipped; stop at any time and go on later. Less than an hour in all.
-parts=(lint thread memcheck fuzz store users times reload load)
+parts=(lint package thread memcheck fuzz store users times reload load)
 state=build-soak
 mkdir -p $state
 [ "${1:-}" = again ] && rm -f $state/*.passed && shift
@@ -18,6 +18,11 @@ tree=$(sha256sum <<<"$tree" | cut -c1-40)
 
 # clang-tidy, cppcheck, shellcheck
 part_lint() { ./do lint; }
+# the Debian package in a fresh Debian, the image under others' tools; needs root and a mirror
+part_package() {
+    need $PKG_PACKAGE debootstrap skopeo umoci curl
+    ./do package && test/soak/package.sh
+}
 # every test under the thread sanitizer
 part_thread() { ./do sanitize thread; }
 # unit tests under valgrind: what ASan cannot see is uninitialised memory
@@ -68,7 +73,7 @@ part_load() {
 [ $# -gt 0 ] && parts=("$@")
 passed=0 failed=0
 for part in "${parts[@]}"; do
-    declare -F "part_$part" >/dev/null || die "no part '$part'; there is: lint thread memcheck fuzz store users times reload load"
+    declare -F "part_$part" >/dev/null || die "no part '$part'; there is: lint package thread memcheck fuzz store users times reload load"
     if [ "$(cat "$state/$part.passed" 2>/dev/null)" = "$tree" ]; then
         printf '%-10s has passed for this tree\n' "$part"
         passed=$((passed + 1))
