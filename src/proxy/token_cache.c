@@ -190,12 +190,12 @@ static void put_marks(struct token_entry *e, const struct claims *claims, const 
 {
     const struct snapshot_issuer *issuer = &snap->issuers[claims->issuer];
     e->iat_s = claims->iat_s;
+    e->marks[MARK_USER] = fed_mark(FED_USER, issuer->name, claims->sub); /* limits count by it, too */
     if (!snap->fed) return;
     if (claims->jti.n) e->marks[MARK_TOKEN] = fed_mark(FED_TOKEN, STR_NONE, claims->jti);
     /* sessions are ours: another issuer's `sid` is none of them */
     if (claims->sid.n && issuer->source == KEY_SOURCE_FEED)
         e->marks[MARK_SESSION] = fed_mark(FED_SESSION, STR_NONE, claims->sid);
-    e->marks[MARK_USER] = fed_mark(FED_USER, issuer->name, claims->sub);
     if (claims->product.n) e->marks[MARK_PRODUCT] = fed_mark(FED_PRODUCT, STR_NONE, claims->product);
 }
 

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+# test: seconds 120
+"""How often: limits of the edge, of actions and products, quotas across gateways and the store's absence, metering."""
+
+import collections
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+import port
+from port import Client, Gateway, Shop, check, equal, eventually
+
+
+def shop(**sections):
+    """A Shop whose actions and products have more members: user={...} of the action, shop={...} of the product."""
+    def change(config):
+        for name, members in sections.items():
+            if name in config["actions"]:
+                config["actions"][name].update(members)
+            elif name in config["products"]:
+                config["products"][name].update(members)
+            else:
+                config[name] = members
+    return Shop(change=change)
+
+
+def statuses(client, path, fields, n):
+    return collections.Counter(client.get(path, fields).status for _ in range(n))
+
+
+def item(value):
+    """{name: {parameter: number}} of a structured list of strings."""
+    found = {}
+    for member in value.split(", "):
+        m = re.fullmatch(r'"([^"]+)"((?:;[a-z]+=\d+)+)', member)
+        check(m, "not an item of a structured field: %r" % member)
+        found[m[1]] = {k: int(v) for k, v in re.findall(r";([a-z]+)=(\d+)", m[2])}
+    return found
+
+
+@port.test("an action's limit: as many as it allows, then 429 with all that is needed to wait")
+def action_limit():
+    with shop(user={"limit": {"rate": "5/m", "per": "user"}}) as s, s.client() as c:
+        alice, bob = s.auth("alice"), s.auth("bob")
+        for left in (4, 3, 2, 1, 0):
+            reply = c.get("/user/x", alice)
+            equal(reply.status, 200, "status")
+            equal(item(reply.get("RateLimit-Policy")), {"user": {"q": 5, "w": 60}}, "policy")
+            told = item(reply.get("RateLimit"))["user"]
+            equal(told["r"], left, "what is left")
+            check(told["t"] <= 12 * (5 - left), "until it is whole: %d" % told["t"])
+        before = s.upstream.count()
+        reply = c.get("/user/x", alice)
+        equal((reply.status, reply.json()["code"]), (429, "rate_limited"), "the sixth")
+        check(11 <= int(reply.get("Retry-After")) <= 12, "Retry-After %s" % reply.get("Retry-After"))
+        equal(item(reply.get("RateLimit"))["user"]["r"], 0, "left of the sixth")
+        equal(item(reply.get("RateLimit-Policy")), {"user": {"q": 5, "w": 60}}, "policy of the sixth")
+        check(reply.get("connection") != "close", "the connection goes on")
+        equal(s.upstream.count(), before, "requests at the service")
+        equal(c.get("/user/x", bob).status, 200, "another user")
+        equal(c.get("/keyed/x", alice[:1]).get("RateLimit"), None, "RateLimit of an action without limit")
+        decision = reply.json()["decision_id"]
+        code, out, err = s.gateway.cli("why", decision)
+        check(code == 0 and "user: 5 in 60 s for each user" in out, "why names the limit: %s" % (out + err))
+        equal(s.gateway.metrics()['sallyport_limited_total{limit="user"}'], 1, "metric")
+
+
+@port.test("limits are counted exactly over all workers and connections")
+def exact():
+    with shop(user={"limit": {"rate": "1/h", "burst": 300, "per": "user"}}) as s:
+        auth, seen, lock = s.auth(), collections.Counter(), threading.Lock()
+
+        def run():
+            with s.client() as c:
+                mine = statuses(c, "/user/x", auth, 60)
+            with lock:
+                seen.update(mine)
+        threads = [threading.Thread(target=run) for _ in range(12)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        equal(dict(seen), {200: 300, 429: 420}, "statuses")
+
+
+@port.test("who is counted: user, key, product, kind of caller, all together, address")
+def kinds():
+    one = {"rate": "1/h", "burst": 2}
+    other = port.Key("other")
+    for per, same, apart in (("user", ["alice", "alice"], "bob"), ("key", ["alice", "bob"], None),
+                             ("product", ["alice", "bob"], None), ("caller", ["alice", "bob"], None),
+                             ("action", ["alice", "bob"], None), ("address", ["alice", "bob"], None)):
+        with shop(user={"limit": dict(one, per=per)}) as s, s.client() as c:
+            for name in same:
+                equal(c.get("/user/x", s.auth(name)).status, 200, "%s: %s" % (per, name))
+            equal(c.get("/user/x", s.auth(same[0])).status, 429, "%s: the third" % per)
+            equal(c.get("/user/x", s.auth(apart or "carol")).status, 200 if apart else 429, "%s: another" % per)
+    # one key of two, one product of two
+    for per, want in (("key", 200), ("product", 429)):
+        second = port.Key("shop")
+
+        def change(config):
+            config["products"]["shop"]["keys"].append(second.entry)
+            config["products"]["other"] = {"keys": [other.entry], "may": ["keyed"]}
+            config["actions"]["keyed"]["limit"] = dict(one, per=per)
+        with Shop(change=change) as s, s.client() as c:
+            equal(statuses(c, "/keyed/x", [("apikey", s.key.text)], 3), {200: 2, 429: 1}, per)
+            equal(c.get("/keyed/x", [("apikey", second.text)]).status, want, "%s: another key" % per)
+            equal(c.get("/keyed/x", [("apikey", other.text)]).status, 200, "%s: another product" % per)
+
+
+@port.test("a limit for users counts a key without a user by the key")
+def fallbacks():
+    with shop(keyed={"limit": {"rate": "1/h", "burst": 2, "per": "user"}}) as s, s.client() as c:
+        equal(statuses(c, "/keyed/x", [("apikey", s.key.text)], 3), {200: 2, 429: 1}, "a key without user")
+
+
+@port.test("several limits: all or none is charged, the tightest is told")
+def several():
+    with shop(user={"limit": [{"rate": "100/h", "burst": 100, "per": "user"}, {"rate": "1/h", "burst": 3, "per": "action"}]},
+              shop={"limit": {"rate": "50/h", "burst": 50, "per": "product"}}) as s, s.client() as c:
+        first = c.get("/user/x", s.auth())
+        equal(set(item(first.get("RateLimit-Policy"))), {"user", "user-2", "product-shop"}, "policies")
+        equal(item(first.get("RateLimit"))["user-2"]["r"], 2, "the tightest")
+        equal(statuses(c, "/user/x", s.auth(), 40), {200: 2, 429: 38}, "statuses")
+        # what the second refused has cost the third nothing
+        reply = c.get("/keyed/x", s.auth()[:1])
+        equal(item(reply.get("RateLimit"))["product-shop"]["r"], 50 - 4, "left of the product's")
+
+
+@port.test("the edge: before any credential, every answer counts, 404 and 401 too; others do not feel it")
+def edge():
+    networks = {"trusted_hops": ["127.0.0.0/8"]}
+    with shop(limit={"rate": "1/h", "burst": 5, "per": "address"}, **networks) as s, s.client() as c:
+        def ask(address, path="/nowhere", fields=()):
+            return c.get(path, list(fields) + [("X-Forwarded-For", address)]).status
+        equal([ask("192.0.2.1"), ask("192.0.2.1", "/user/x"), ask("192.0.2.1", "/public/x"),
+               ask("192.0.2.1", "/user/x", [("Authorization", "Bearer x.y.z")])], [404, 401, 200, 401], "counted")
+        equal(ask("192.0.2.1", "/public/x"), 200, "the fifth")
+        equal(ask("192.0.2.1", "/public/x"), 429, "the sixth")
+        equal(ask("192.0.2.1", "/user/x", s.auth()), 429, "with good credentials")
+        equal(ask("192.0.2.2", "/public/x"), 200, "another address")
+        equal(ask("10.9.9.9, 192.0.2.1", "/public/x"), 429, "what a stranger says of others does not count")
+        equal(ask("192.0.2.1, 127.0.0.5", "/public/x"), 429, "behind two hops of ours")
+        # IPv6 by its /64, IPv4 in IPv6 as IPv4
+        equal([ask("2001:db8:1:2::%x" % i, "/public/x") for i in range(1, 7)], [200] * 5 + [429], "one /64")
+        equal(ask("2001:db8:1:3::1", "/public/x"), 200, "the next /64")
+        equal(ask("::ffff:192.0.2.1", "/public/x"), 429, "mapped")
+        equal(ask("[2001:db8:1:2::9]:443", "/public/x"), 429, "with a port")
+        metrics = s.gateway.metrics()
+        check(metrics['sallyport_limited_total{limit="edge"}'] >= 6, "metric: %s" % metrics)
+
+
+@port.test("without trusted hops the address is the connection's, whatever the fields say")
+def untrusted():
+    with shop(limit={"rate": "1/h", "burst": 3, "per": "address"}) as s, s.client() as c:
+        got = [c.get("/public/x", [("X-Forwarded-For", "192.0.2.%d" % i)]).status for i in range(5)]
+        equal(got, [200, 200, 200, 429, 429], "statuses")
+
+
+@port.test("a flood from many addresses leaves the others what they had")
+def flood():
+    with shop(limit={"rate": "1/h", "burst": 3, "per": "address"}, trusted_hops=["127.0.0.0/8"]) as s:
+        with s.client() as c:
+            def ask(client, address):
+                return client.get("/public/x", [("X-Forwarded-For", address)]).status
+            equal([ask(c, "192.0.2.7") for _ in range(2)], [200, 200], "before")
+            n = 30000
+            lines = b"".join(b"GET /public/x HTTP/1.1\r\nHost: g\r\nX-Forwarded-For: 2001:db8:%x:%x::1\r\n\r\n" %
+                             (i >> 16, i & 0xffff) for i in range(n))
+            answered = 0
+            with s.client(timeout=60) as f:
+                sender = threading.Thread(target=f.send, args=(lines,))
+                sender.start()
+                for _ in range(n):
+                    answered += f.reply().status in (200, 429)
+                sender.join()
+            equal(answered, n, "answers")
+            equal([ask(c, "192.0.2.7") for _ in range(3)], [200, 429, 429], "who was known has what he had")
+            equal(ask(c, "198.51.100.1"), 200, "a newcomer from elsewhere")
+
+
+@port.test("a reload forgets nothing of limits that stay what they are; a changed one begins anew")
+def reload():
+    with shop(user={"limit": {"rate": "1/h", "burst": 4, "per": "user"}}) as s, s.client() as c:
+        auth = s.auth()
+        equal(statuses(c, "/user/x", auth, 3), {200: 3}, "before")
+        s.gateway.config["actions"]["more"] = {"match": "GET /more", "to": "app", "public": True}
+        s.gateway.write_config()
+        equal(s.gateway.reload()[0], 0, "reload")
+        equal(statuses(c, "/user/x", auth, 3), {200: 1, 429: 2}, "behind it")
+        s.gateway.config["actions"]["user"]["limit"]["burst"] = 6
+        s.gateway.write_config()
+        equal(s.gateway.reload()[0], 0, "reload")
+        equal(statuses(c, "/user/x", auth, 8), {200: 6, 429: 2}, "another limit")
+
+
+@port.test("time brings it back: at the rate, not all at once")
+def refill():
+    with shop(user={"limit": {"rate": "10/s", "burst": 2, "per": "user"}}) as s, s.client() as c:
+        auth = s.auth()
+        equal(statuses(c, "/user/x", auth, 4), {200: 2, 429: 2}, "the burst")
+        began, let = time.monotonic(), 0
+        while time.monotonic() - began < 1.5:
+            let += c.get("/user/x", auth).status == 200
+        check(13 <= let <= 16, "%d in 1.5 s at 10/s" % let)
+
+
+if __name__ == "__main__":
+    port.main()
