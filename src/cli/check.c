@@ -232,7 +232,7 @@ static const struct cli_option check_options[] = {
 
 const struct cli_command cli_check = {
     .name = "check",
-    .summary = "what is amiss with the running product",
+    .summary = "find what is amiss with the running product",
     .synopsis = "[--socket PATH] [--json]",
     .description =
         "Asks the running gateway, looks at its files, and prints what deserves attention, each with what to do: a "

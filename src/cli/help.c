@@ -3,11 +3,16 @@
 #include "cli/table.h"
 
 static const char *const group_titles[] = {
-    [CLI_GROUP_SERVE] = "Serve",
-    [CLI_GROUP_ASK] = "Ask",
-    [CLI_GROUP_ADMIN] = "Administer (`sallyport help WORD` lists each)",
+    [CLI_GROUP_SERVE] = "Serve", [CLI_GROUP_ROLE] = "One role as a process of its own",
+    [CLI_GROUP_ASK] = "Ask",     [CLI_GROUP_ADMIN] = "Administer (`sallyport help WORD` lists each)",
     [CLI_GROUP_ABOUT] = "About",
 };
+
+/* Groups of which a line or two must do: their commands by first words only. */
+static bool in_words(size_t group)
+{
+    return group == CLI_GROUP_ROLE || group == CLI_GROUP_ADMIN || group == CLI_GROUP_ABOUT;
+}
 
 /* How many commands begin like `name` does, up to its first blank; 1 for a name of one word. */
 static int family_size(const char *name)
@@ -35,7 +40,7 @@ static const struct cli_entry *print_family_line(FILE *out, const struct cli_ent
     return entry - 1;
 }
 
-/* The administration by its first words only: "  user … product … revoke". */
+/* By first words only: "  user … product … revoke". */
 static void print_words(FILE *out, enum cli_group group)
 {
     enum { WIDTH = 60 };
@@ -68,11 +73,11 @@ void cli_print_overview(FILE *out)
     for (size_t group = 0; group < ARRAY_LEN(group_titles); group++) {
         bool titled = false;
         for (const struct cli_entry *entry = cli_table; entry->command; entry++) {
-            if (entry->group != (enum cli_group)group || (titled && group == CLI_GROUP_ADMIN)) continue;
+            if (entry->group != (enum cli_group)group || (titled && in_words(group))) continue;
             if (!titled) fprintf(out, "%s\n", group_titles[group]);
             titled = true;
-            if (group == CLI_GROUP_ADMIN) {
-                print_words(out, CLI_GROUP_ADMIN);
+            if (in_words(group)) {
+                print_words(out, (enum cli_group)group);
                 continue;
             }
             if (family_size(entry->command->name) > 1)

@@ -16,9 +16,9 @@ extern const struct cli_command cli_audit_tail, cli_audit_verify, cli_authentica
 const struct cli_entry cli_table[] = {
     {&cli_dev, CLI_GROUP_SERVE},
     {&cli_run, CLI_GROUP_SERVE},
-    {&cli_gateway, CLI_GROUP_SERVE},
-    {&cli_data, CLI_GROUP_SERVE},
-    {&cli_authentication, CLI_GROUP_SERVE},
+    {&cli_gateway, CLI_GROUP_ROLE},
+    {&cli_data, CLI_GROUP_ROLE},
+    {&cli_authentication, CLI_GROUP_ROLE},
     {&cli_reload, CLI_GROUP_SERVE},
     {&cli_upgrade, CLI_GROUP_SERVE},
     {&cli_why, CLI_GROUP_ASK},

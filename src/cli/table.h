@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-enum cli_group { CLI_GROUP_SERVE, CLI_GROUP_ASK, CLI_GROUP_ADMIN, CLI_GROUP_ABOUT, CLI_GROUP_HIDDEN };
+enum cli_group { CLI_GROUP_SERVE, CLI_GROUP_ROLE, CLI_GROUP_ASK, CLI_GROUP_ADMIN, CLI_GROUP_ABOUT, CLI_GROUP_HIDDEN };
 
 struct cli_entry {
     const struct cli_command *command; /* NULL ends the list */

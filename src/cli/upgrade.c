@@ -46,7 +46,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_upgrade = {
     .name = "upgrade",
-    .summary = "have the running product replaced by the program at its path, without a lost request",
+    .summary = "replace the running program, without a lost request",
     .synopsis = "[--socket PATH]",
     .description =
         "The program that is now where the running one was started from is tried with the same arguments; then the "

@@ -129,7 +129,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_upstreams = {
     .name = "upstreams",
-    .summary = "show the instances of services: who serves, who is left out, how loaded",
+    .summary = "show the instances of services: who serves, and how loaded",
     .synopsis = "[--json] [--socket PATH]",
     .description =
         "For each instance its address, zone, weight and health: `up` and `down` are the word of health checks, "

@@ -60,7 +60,7 @@ while read -r name; do
     else
         commands+=("$name")
     fi
-done < <(awk '/^Administer/ { words = 1; next } /^[^ ]/ { words = 0 }
+done < <(awk '/^(Administer|About|One role)/ { words = 1; next } /^[^ ]/ { words = 0 }
               words { gsub(/  +/, "\n"); sub(/^\n/, ""); print; next }
               /^  / { name = substr($0, 3, 14); sub(/ +$/, "", name); print name }' "$tmp/help")
 [ "${#commands[@]}" -ge 14 ]
