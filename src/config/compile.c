@@ -97,7 +97,7 @@ static void explicit_action(struct compile *k, const struct config_action *from,
     to->match = match_text(k, &from->matches);
     to->is_public = from->is_public;
     memcpy(to->accept, from->accept, sizeof to->accept);
-    to->limits = compile_limits(k, "", from->name, from->limits, from->n_limits);
+    to->limits = compile_limits(k, "action", from->name, from->limits, from->n_limits);
     to->n_limits = from->n_limits;
     to->strip = keep(k, from->strip.s);
     to->timeout_ms = from->timeout_ms ? from->timeout_ms : k->c->timeouts.total_ms;
@@ -215,7 +215,7 @@ static void compile_products(struct compile *k)
                                       .users = keep(k, from->users.s),
                                       .stored = from->stored,
                                       .caller = from->caller ? from->caller : CALLER_USER,
-                                      .limits = compile_limits(k, "product-", from->name, from->limits, from->n_limits),
+                                      .limits = compile_limits(k, "product", from->name, from->limits, from->n_limits),
                                       .n_limits = from->n_limits,
                                       .quota = from->quota,
                                       .mac_key = mac_key(k, from),

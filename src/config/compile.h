@@ -28,7 +28,7 @@ void compile_authorities(struct compile *k, const struct config_str *path, str *
 
 void compile_listeners(struct compile *k);
 void compile_services(struct compile *k);
-/* Limits at `place`: "payOrder", "product-web", "edge". */
+/* `place`: "edge", "action", "product"; `name` in it. */
 const struct snapshot_limit *compile_limits(struct compile *k, const char *place, str name,
                                             const struct config_limit *from, uint32_t n);
 void compile_edge(struct compile *k);

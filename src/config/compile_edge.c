@@ -12,17 +12,29 @@
 
 /* --- limits --- */
 
-/* The same number in every process and after every reload, as long as all of it is the same. */
-static uint64_t limit_id(str name, const struct config_limit *l)
+/* The same number in every process and after every reload, as long as all of it is the same; of its place too, for an
+ * action may be named as another's second limit. */
+static uint64_t limit_id(const char *place, str name, uint32_t index, const struct config_limit *l)
 {
     char text[256];
     unsigned char digest[SHA256_LEN];
     uint64_t id = 0;
-    int n = snprintf(text, sizeof text, "limit %.*s %u %llu %u %u", STR_ARG(name), l->count,
+    int n = snprintf(text, sizeof text, "limit %s %.*s %u: %u %llu %u %u", place, STR_ARG(name), index, l->count,
                      (unsigned long long)l->period_ms, l->burst, (unsigned)l->per);
     sha256(str_make(text, (size_t)n), digest);
     memcpy(&id, digest, sizeof id);
     return id ? id : 1;
+}
+
+static str limit_name(struct compile *k, const char *place, str name, uint32_t index)
+{
+    bool product = strcmp(place, "product") == 0, edge = strcmp(place, "edge") == 0;
+    if (edge) name = STR("edge");
+    str text = index ? arena_printf(&k->s->mem, "%s%.*s-%u", product ? "product-" : "", STR_ARG(name), index + 1)
+                     : arena_printf(&k->s->mem, "%s%.*s", product ? "product-" : "", STR_ARG(name));
+    if (text.p) return text;
+    k->d->lost = true;
+    return STR("");
 }
 
 const struct snapshot_limit *compile_limits(struct compile *k, const char *place, str name,
@@ -30,20 +42,13 @@ const struct snapshot_limit *compile_limits(struct compile *k, const char *place
 {
     if (n == 0) return NULL;
     struct snapshot_limit *all = room(k, n, sizeof *all);
-    for (uint32_t i = 0; all && i < n; i++) {
-        str text = i ? arena_printf(&k->s->mem, "%s%.*s-%u", place, STR_ARG(name), i + 1)
-                     : arena_printf(&k->s->mem, "%s%.*s", place, STR_ARG(name));
-        if (!text.p) {
-            k->d->lost = true;
-            return NULL;
-        }
-        all[i] = (struct snapshot_limit){.id = limit_id(text, &from[i]),
+    for (uint32_t i = 0; all && i < n; i++)
+        all[i] = (struct snapshot_limit){.id = limit_id(place, name, i, &from[i]),
                                          .count = from[i].count,
                                          .period_ns = from[i].period_ms * UINT64_C(1000000),
                                          .burst = from[i].burst,
                                          .per = from[i].per,
-                                         .name = text};
-    }
+                                         .name = limit_name(k, place, name, i)};
     return all;
 }
 
@@ -142,7 +147,7 @@ void compile_edge(struct compile *k)
     s->zone = keep(k, c->zone.s);
     s->dns_servers = name_servers(k);
     s->sandbox = c->sandbox == 0;
-    s->edge_limits = compile_limits(k, "", STR("edge"), c->edge_limits, c->n_edge_limits);
+    s->edge_limits = compile_limits(k, "edge", STR(""), c->edge_limits, c->n_edge_limits);
     s->n_edge_limits = c->n_edge_limits;
     compile_tls(k);
     compile_tracing(k);

@@ -225,6 +225,28 @@ static void a_limit_is_known_again(void **state)
     config_free(&c);
 }
 
+/* Whoever chooses names well gets no bucket of another's. */
+static void limits_of_different_places_are_different(void **state)
+{
+    (void)state;
+    struct config *c =
+        parse_in("/nowhere", "sallyport: 1\n"
+                             "limit: [{rate: 5/s}, {rate: 5/s, burst: 6}]\n"
+                             "products: {edge: {limit: {rate: 5/s, per: address}}}\n"
+                             "services: {s: {instances: \"127.0.0.1:1\"}}\n"
+                             "actions:\n"
+                             "  edge: {match: GET /1, to: s, limit: {rate: 5/s, per: address}}\n"
+                             "  edge-2: {match: GET /2, to: s, limit: {rate: 5/s, burst: 6, per: address}}\n"
+                             "  product-edge: {match: GET /3, to: s, limit: {rate: 5/s, per: address}}\n");
+    struct snapshot *s = build_by(c, NULL);
+    uint64_t ids[] = {s->edge_limits[0].id,       s->edge_limits[1].id,       s->products[0].limits[0].id,
+                      s->actions[0].limits[0].id, s->actions[1].limits[0].id, s->actions[2].limits[0].id};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        for (size_t k = 0; k < i; k++) assert_true(ids[i] != ids[k]);
+    snapshot_unref(&s);
+    config_free(&c);
+}
+
 /* --- the source --- */
 
 struct asked {
@@ -567,6 +589,7 @@ int main(void)
         cmocka_unit_test(services_are_as_written),
         cmocka_unit_test(the_edge_is_as_written),
         cmocka_unit_test(a_limit_is_known_again),
+        cmocka_unit_test(limits_of_different_places_are_different),
         cmocka_unit_test(everything_comes_through_the_source),
         cmocka_unit_test(names_become_instances),
         cmocka_unit_test(certificates_that_cannot_be_shown),
