@@ -12,14 +12,14 @@
 
 /* --- limits --- */
 
-/* The same number in every process and after every reload, as long as all of it is the same; of its place too, for an
- * action may be named as another's second limit. */
-static uint64_t limit_id(const char *place, str name, uint32_t index, const struct config_limit *l)
+/* The same number in every process and after every reload, as long as all of it is the same. Of its place too, for an
+ * action may be named as another's second limit; not of its number there: no place has the same one twice. */
+static uint64_t limit_id(const char *place, str name, const struct config_limit *l)
 {
     char text[256];
     unsigned char digest[SHA256_LEN];
     uint64_t id = 0;
-    int n = snprintf(text, sizeof text, "limit %s %.*s %u: %u %llu %u %u", place, STR_ARG(name), index, l->count,
+    int n = snprintf(text, sizeof text, "limit %s %.*s: %u %llu %u %u", place, STR_ARG(name), l->count,
                      (unsigned long long)l->period_ms, l->burst, (unsigned)l->per);
     sha256(str_make(text, (size_t)n), digest);
     memcpy(&id, digest, sizeof id);
@@ -43,7 +43,7 @@ const struct snapshot_limit *compile_limits(struct compile *k, const char *place
     if (n == 0) return NULL;
     struct snapshot_limit *all = room(k, n, sizeof *all);
     for (uint32_t i = 0; all && i < n; i++)
-        all[i] = (struct snapshot_limit){.id = limit_id(place, name, i, &from[i]),
+        all[i] = (struct snapshot_limit){.id = limit_id(place, name, &from[i]),
                                          .count = from[i].count,
                                          .period_ns = from[i].period_ms * UINT64_C(1000000),
                                          .burst = from[i].burst,

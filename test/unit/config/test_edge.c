@@ -216,6 +216,15 @@ static void a_limit_is_known_again(void **state)
     assert_str(like->tracing.headers[0].value, STR("hush"));
     snapshot_unref(&like);
     snapshot_unref(&again);
+    struct config_limit first = c->edge_limits[0];
+    c->edge_limits[0] = c->edge_limits[1];
+    c->edge_limits[1] = first;
+    again = build_by(c, NULL);
+    assert_true(s->edge_limits[0].id == again->edge_limits[1].id && s->edge_limits[1].id == again->edge_limits[0].id);
+    snapshot_unref(&again);
+    c->edge_limits[0] = c->edge_limits[1];
+    c->edge_limits[1] =
+        (struct config_limit){.count = 100000, .period_ms = 3600000, .burst = 100000, .per = LIMIT_PER_ADDRESS};
     c->edge_limits[0].burst++;
     again = build_by(c, NULL);
     assert_true(s->edge_limits[0].id != again->edge_limits[0].id && s->edge_limits[1].id == again->edge_limits[1].id);
