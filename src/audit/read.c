@@ -213,10 +213,17 @@ static enum err check_lines(struct verifier *x, bool last, bool later)
     return ERR_OK;
 }
 
+static void name_file(struct audit_verdict *v, uint64_t number)
+{
+    char name[SEGMENT_NAME_MAX]; /* in between: else gcc 12 believes at -O3 that there is no room */
+    audit_segment_name(name, str_of(v->chain), number);
+    memcpy(v->file, name, sizeof v->file);
+}
+
 static enum err check_segment(struct verifier *x, uint64_t number, bool last)
 {
     enum err e = open_segment(x->o->folder, x->v->chain, number, &x->lines.fd);
-    audit_segment_name(x->v->file, str_of(x->v->chain), number);
+    name_file(x->v, number);
     if (e == ERR_NOT_FOUND) {
         x->v->line = 0;
         broken(x, "this segment is missing");
@@ -249,9 +256,9 @@ static enum err check_chain(struct verifier *x, uint64_t first, uint64_t last)
     audit_chain_begin(str_of(x->v->chain), &x->at);
     x->v->first = first;
     x->v->keyed = x->o->key.n > 0;
-    audit_segment_name(x->v->file, str_of(x->v->chain), first);
+    name_file(x->v, first);
     if (first > 1 && !x->o->later) {
-        audit_segment_name(x->v->file, str_of(x->v->chain), 1);
+        name_file(x->v, 1);
         broken(x, "the segments before the first one here are missing");
         return ERR_OK;
     }
