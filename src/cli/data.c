@@ -1,6 +1,6 @@
 /* `sallyport data status|check|backup|restore` and `sallyport authentication status`. The roles themselves are
  * role_data.c's and the like. */
-#include "cli/admin_client.h"
+#include "cli/data_staged.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,18 +79,24 @@ static int run_check(const struct cli_args *args)
     return code;
 }
 
-/* As the product sees it: it may run in another folder. */
-static int put_dir(const struct cli_args *args, struct buf *b)
+/* An absolute path of what the administrator named. */
+static int find_dir(const struct cli_args *args, char out[1024])
 {
-    char here[4096];
+    char here[4096] = "";
     const char *dir = args->rest[0];
     bool absolute = dir[0] == '/';
     if (!absolute && !getcwd(here, sizeof here)) return cli_failure(args, "the working folder: %s", strerror(errno));
+    int n = snprintf(out, 1024, "%s%s%s", here, absolute ? "" : "/", dir);
+    if (n < 0 || n > 1000) return cli_usage_error(args, "the path is too long");
+    return CLI_OK;
+}
+
+/* {"dir": where the product does it, "for": what the administrator named} */
+static int put_dirs(const struct cli_args *args, const struct staged *s, const char *dir, struct buf *b)
+{
     buf_puts(b, "{\"dir\":\"");
-    if (!absolute) {
-        buf_put_json(b, str_of(here));
-        buf_putc(b, '/');
-    }
+    buf_put_json(b, str_of(s->dir));
+    buf_puts(b, "\",\"for\":\"");
     buf_put_json(b, str_of(dir));
     buf_puts(b, "\"}");
     return b->bad ? cli_usage_error(args, "the path is too long") : CLI_OK;
@@ -100,17 +106,23 @@ static int run_backup(const struct cli_args *args)
 {
     struct buf b;
     struct admin_answer a = {0};
+    struct staged s = {""};
+    char dir[1024];
     buf_init(&b, 16384);
-    int code = put_dir(args, &b);
+    int code = find_dir(args, dir);
+    if (code == CLI_OK) code = staged_open(args, &s);
+    if (code == CLI_OK) code = put_dirs(args, &s, dir, &b);
     if (code == CLI_OK) code = admin_ask(args, "POST", "/v1/data/backup", buf_str(&b), LONG_MS, &a);
+    if (code == CLI_OK) code = staged_take_out(args, &s, dir, json_get(a.v, STR("spaces")));
     if (code == CLI_OK && cli_flag(args, "json")) {
         print_json(stdout, buf_str(&a.body));
     } else if (code == CLI_OK) {
         fputs("saved in ", stdout);
-        print_text(stdout, member_text(a.v, "dir"));
+        print_text(stdout, str_of(dir));
         putchar('\n');
         print_spaces(a.v);
     }
+    staged_close(&s);
     admin_answer_free(&a);
     buf_free(&b);
     return code;
@@ -141,9 +153,15 @@ static int run_restore(const struct cli_args *args)
     if (!cli_flag(args, "yes"))
         return cli_usage_error(args,
                                "this puts the backup in the place of today's users, keys and products; say --yes");
+    struct staged s = {""};
+    char dir[1024];
     buf_init(&b, 16384);
-    int code = put_dir(args, &b);
+    int code = find_dir(args, dir);
+    if (code == CLI_OK) code = staged_open(args, &s);
+    if (code == CLI_OK) code = staged_put_in(args, &s, dir);
+    if (code == CLI_OK) code = put_dirs(args, &s, dir, &b);
     if (code == CLI_OK) code = admin_ask(args, "POST", "/v1/data/restore", buf_str(&b), LONG_MS, &a);
+    staged_close(&s);
     if (code == CLI_OK && !cli_flag(args, "json")) print_restored(a.v);
     if (code == CLI_OK) code = admin_await(args, &a, "the backup is restored");
     admin_answer_free(&a);

@@ -258,16 +258,16 @@ enum err sockets_open(struct supervisor *s)
     enum err e = ERR_OK;
     for (size_t i = 0; i < s->n_held; i++) s->held[i].planned = false;
     if (!p->good) return ERR_OK; /* who is started says why not */
-    if (role == BUNDLE_DATA || (role == BUNDLE_RUN && p->fed)) e = open_unix(s, DATA_SOCKET, s->o.others);
+    e = open_unix(s, /* first: by it one finds out best that another one runs here */
+                  role == BUNDLE_DATA             ? DATA_CLI_SOCKET
+                  : role == BUNDLE_AUTHENTICATION ? AUTHENTICATION_CLI_SOCKET
+                                                  : "cli.sock",
+                  false);
+    if (e == ERR_OK && (role == BUNDLE_DATA || (role == BUNDLE_RUN && p->fed)))
+        e = open_unix(s, DATA_SOCKET, s->o.others);
     if (e == ERR_OK && (role == BUNDLE_AUTHENTICATION || role == BUNDLE_RUN) && p->authentication)
         e = open_unix(s, AUTHENTICATION_SOCKET, false);
     if (e == ERR_OK) e = open_admin(s);
-    if (e == ERR_OK)
-        e = open_unix(s,
-                      role == BUNDLE_DATA             ? DATA_CLI_SOCKET
-                      : role == BUNDLE_AUTHENTICATION ? AUTHENTICATION_CLI_SOCKET
-                                                      : "cli.sock",
-                      false);
     for (uint32_t i = 0; i < p->n_listeners && e == ERR_OK; i++) e = open_gateway(s, &p->listeners[i]);
     return e;
 }

@@ -6,7 +6,10 @@
  * opens the restored spaces, so that no reader ever sees the one without the other. */
 #include "services/admin_private.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define RESTORED_SPACES                                                                                                \
     (KEEPER_SPACE(STORE_IDENTITY) | KEEPER_SPACE(STORE_AUTHENTICATION) | KEEPER_SPACE(STORE_CONTROL))
@@ -15,7 +18,7 @@ enum { DELETES = 200 };
 static const str reason_restored = STR_INIT("restored");
 
 struct data_call {
-    str dir;
+    str dir, named; /* where it is done; where the administrator wants it or has it */
     /* restoring; the counts are the keeper's thread's until the task is done */
     uint64_t apikeys, secrets, sessions, signing_keys, users, unreadable;
     uint64_t now_ms;
@@ -135,7 +138,7 @@ static void find_spaces(struct admin_call *c, void (*then)(struct admin_call *c)
 
 static bool take_dir(struct admin_call *c, struct data_call **out)
 {
-    static const char *const names[] = {"dir", "wait_ms", NULL};
+    static const char *const names[] = {"dir", "for", "wait_ms", NULL};
     struct data_call *x = arena_zalloc(&c->mem, sizeof *x);
     if (!x) {
         admin_no_memory(c);
@@ -148,7 +151,25 @@ static bool take_dir(struct admin_call *c, struct data_call **out)
         admin_refuse(c, ADMIN_INPUT, "dir", NULL, "is no absolute path of a folder");
         return false;
     }
-    return admin_copy(c, x->dir, &x->dir);
+    /* who carries the files to where they are wanted says where that is: it stands in the record */
+    if (!admin_text(c, "for", false, &x->named)) return false;
+    if (!x->named.n) x->named = x->dir;
+    return admin_copy(c, x->dir, &x->dir) && admin_copy(c, x->named, &x->named);
+}
+
+/* A fresh folder within the data folder, the only place where a process in a sandbox can write and read. */
+static void stage(struct admin_call *c)
+{
+    char path[1024], whole[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/staged-XXXXXX", c->admin->o.data);
+    if (n < 0 || (size_t)n >= sizeof path || !mkdtemp(path) || !realpath(path, whole)) {
+        admin_refuse(c, ADMIN_FAILED, NULL, NULL, "no folder can be made in the data folder: %s", strerror(errno));
+        return;
+    }
+    record_begin(&c->answer);
+    record_put_str(&c->answer, "dir", str_of(whole));
+    buf_puts(&c->answer, "}\n");
+    admin_done(c, 200);
 }
 
 /* --- backup --- */
@@ -170,7 +191,7 @@ static void backed_up(struct admin_call *c)
         task_failed(c, "backup");
         return;
     }
-    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_BACKUP, .object = x->dir}, backup_answered);
+    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_BACKUP, .object = x->named}, backup_answered);
 }
 
 static void backup_go(struct admin_call *c)
@@ -293,7 +314,7 @@ static void restore_record(struct admin_call *c)
                      (unsigned long long)x->apikeys, (unsigned long long)x->secrets,
                      (unsigned long long)x->signing_keys, (unsigned long long)x->users, (unsigned long long)x->deleted,
                      c->task.unsure ? "; what had been there could not be read, so all counted as changed" : "");
-    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_RESTORED, .object = x->dir, .detail = detail},
+    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_RESTORED, .object = x->named, .detail = detail},
                  restore_answered);
 }
 
@@ -365,7 +386,7 @@ static void restored(struct admin_call *c)
         audit_event(c->admin->o.audit, &(struct audit_record){.event = AUDIT_DATA_RESTORED,
                                                               .outcome = AUDIT_FAILED,
                                                               .who = c->who,
-                                                              .object = x->dir,
+                                                              .object = x->named,
                                                               .detail = str_of(c->task.why)});
         task_failed(c, "restore");
         return;
@@ -405,7 +426,7 @@ static void restore_go(struct admin_call *c)
         admin_refuse(c, ADMIN_ELSEWHERE, NULL, NULL, "this process does not keep all of the data");
         return;
     }
-    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_RESTORED, .object = x->dir, .reason = STR("begun")},
+    admin_record(c, &(struct audit_record){.event = AUDIT_DATA_RESTORED, .object = x->named, .reason = STR("begun")},
                  restore_begun);
 }
 
@@ -421,6 +442,8 @@ void admin_data(struct admin_call *c)
         status(c);
     else if (post && str_eq(verb, STR("check")))
         find_spaces(c, check_go);
+    else if (post && str_eq(verb, STR("stage")))
+        stage(c);
     else if (post && str_eq(verb, STR("backup"))) {
         if (take_dir(c, &x)) find_spaces(c, backup_go);
     } else if (post && str_eq(verb, STR("restore"))) {

@@ -250,6 +250,9 @@ class Process:
         return code
 
     def signal(self, number):
+        if number in (signal.SIGSTOP, signal.SIGCONT):  # frozen means frozen: the one that serves, too
+            for pid in {self.serving, self.pid} - {self.pid}:
+                os.kill(pid, number)
         self.popen.send_signal(number)
 
     def stop(self, seconds=5.0):

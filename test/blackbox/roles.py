@@ -398,7 +398,7 @@ class Apart:
         self.processes[role].kill()
 
     def pid(self, role):
-        return self.processes[role].pid
+        return self.processes[role].serving
 
     def __enter__(self):
         return self
@@ -511,9 +511,9 @@ def only_data_client():
     with Data() as d:
         watcher = d.watch("", "w", 0)
         watcher.until("up")
-        names = {os.path.basename(p) for p in database_files(d.process.pid)}
+        names = {os.path.basename(p) for p in database_files(d.process.serving)}
         check({"identity.db", "control.db", "authentication.db", "audit.db"} <= names, "of the data role: %r" % names)
-        equal(database_files(watcher.process.pid), set(), "files of a client")
+        equal(database_files(watcher.process.serving), set(), "files of a client")
 
 
 if __name__ == "__main__":

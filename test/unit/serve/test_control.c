@@ -107,9 +107,17 @@ static void role_extra_cancel(void *ctx, struct control_reply *reply, void *wait
     r->waiting = NULL;
 }
 
-static const struct control_source source = {&role,       role_started, role_checks,      role_metrics,
-                                             role_status, role_rings,   role_facts,       role_reload,
-                                             role_cancel, role_extra,   role_extra_cancel, NULL,           NULL};
+static const struct control_source source = {.ctx = &role,
+                                             .started = role_started,
+                                             .checks = role_checks,
+                                             .metrics = role_metrics,
+                                             .status = role_status,
+                                             .rings = role_rings,
+                                             .facts = role_facts,
+                                             .reload = role_reload,
+                                             .reload_cancel = role_cancel,
+                                             .extra = role_extra,
+                                             .extra_cancel = role_extra_cancel};
 static const struct control control = {&source};
 
 static int setup(void **state)
