@@ -277,7 +277,7 @@ static enum step choose_caller(struct exchange *x, const struct snapshot_product
     if (callers_choose(x->action->accept, &v, &choice, &why, &fault) != ERR_OK) return refuse(x, why, fault);
     x->caller = choice.kind;
     x->credential = choice.credential;
-    return choose_product(x, own);
+    return STEP_NEXT;
 }
 
 enum step authenticate_step(struct exchange *x)
@@ -294,13 +294,12 @@ enum step authenticate_step(struct exchange *x)
         next = other_proofs(x, &own, &verified);
         if (next != STEP_NEXT) return next;
     }
-    if (x->token) { /* nearly always: a token that is enough by itself */
-        enum caller_kind kind = x->token->caller.kind;
-        if (LIKELY(a->accept[kind] & ACCEPT_TOKEN)) {
-            x->caller = kind;
-            x->credential = ACCEPT_TOKEN;
-            return choose_product(x, own);
-        }
+    if (LIKELY(x->token && a->accept[x->token->caller.kind] & ACCEPT_TOKEN)) { /* nearly always, so not by way of it */
+        x->caller = x->token->caller.kind;
+        x->credential = ACCEPT_TOKEN;
+    } else {
+        next = choose_caller(x, own, verified);
+        if (next != STEP_NEXT) return next;
     }
-    return choose_caller(x, own, verified);
+    return choose_product(x, own);
 }

@@ -104,6 +104,7 @@ struct exchange {
     bool stay;                        /* the next attempt is at the same instance */
     bool fresh;                       /* no pooled connection any more: one failed stale */
     bool attempt_failed;              /* the last attempt to connect */
+    bool answered_well;               /* by the instance; not 502, 503, 504 */
     bool connected_late;              /* an instance let all the time for connecting pass; another has its turn */
     /* relay */
     uint64_t body_seen;
@@ -153,7 +154,10 @@ void limit_tell(const struct exchange *x, struct fields *f);
 /* stamp: whether the peer is a hop whose word about others counts */
 bool exchange_hop_trusted(const struct exchange *x);
 /* "https" or "http", as we were asked. */
-str exchange_scheme(const struct exchange *x);
+static inline str exchange_scheme(const struct exchange *x)
+{
+    return UNLIKELY(x->down.tls != NULL) ? STR("https") : STR("http");
+}
 /* Whether what was fed by the store is known to be all there is, now. */
 bool exchange_fed_fresh(struct exchange *x);
 /* trace.c: the decision id, the trace, and until somebody trusted says otherwise the correlation id */

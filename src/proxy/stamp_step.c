@@ -11,11 +11,6 @@ bool exchange_hop_trusted(const struct exchange *x)
     return snapshot_hop_trusted(snap, (const struct sockaddr *)&ss);
 }
 
-str exchange_scheme(const struct exchange *x)
-{
-    return x->down.tls ? STR("https") : STR("http");
-}
-
 static bool passes(const struct field *f, uint8_t pass, bool trusted)
 {
     if (f->twin) return false; /* X_User_ID: an application may take it for X-User-ID */

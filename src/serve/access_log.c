@@ -38,20 +38,22 @@ static inline __attribute__((always_inline)) void number_member(struct log_line 
     log_line_u64(l, value);
 }
 
-/* Both in one piece: nearly every request has them. */
-static str who_text(const struct outcome *o)
+/* Kind and credential up to the action's name, in one piece: nearly every request has all three. */
+static str who_and_action(const struct outcome *o)
 {
 #define OF(kind)                                                                                                       \
     {                                                                                                                  \
-        [ACCEPT_TOKEN] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"token\""),                                \
-        [ACCEPT_APIKEY] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"apikey\""),                              \
-        [ACCEPT_SIGNATURE] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"signature\""),                        \
-        [ACCEPT_CERTIFICATE] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"certificate\"")                     \
+        [ACCEPT_TOKEN] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"token\",\"action\":\""),                  \
+        [ACCEPT_APIKEY] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"apikey\",\"action\":\""),                \
+        [ACCEPT_SIGNATURE] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"signature\",\"action\":\""),          \
+        [ACCEPT_CERTIFICATE] = STR_INIT(",\"caller\":\"" kind "\",\"credential\":\"certificate\",\"action\":\"")       \
     }
     static const str texts[CALLER_KINDS][1u << ACCEPT_BITS] =
         {[CALLER_USER] = OF("user"), [CALLER_SERVICE] = OF("service"), [CALLER_THIRD_PARTY] = OF("third-party")};
 #undef OF
-    return o->caller < CALLER_KINDS && o->credential < 1u << ACCEPT_BITS ? texts[o->caller][o->credential] : STR_NONE;
+    if (o->caller >= CALLER_KINDS || o->credential >= 1u << ACCEPT_BITS || !texts[o->caller][o->credential].n)
+        return STR(",\"action\":\"");
+    return texts[o->caller][o->credential];
 }
 
 static size_t json_line(struct log_line *l, const struct outcome *o, uint64_t end_ms, const char *role)
@@ -82,8 +84,7 @@ static size_t json_line(struct log_line *l, const struct outcome *o, uint64_t en
     number_member(l, STR(",\"bytes_out\":"), o->bytes_out);
     if (!str_eq(o->correlation_id, o->id)) /* it is the decision's own unless a trusted hop has brought another */
         chosen_member(l, STR(",\"correlation_id\":\""), o->correlation_id, MAX_CHOSEN);
-    log_line_raw(l, who_text(o));
-    text_member(l, STR(",\"action\":\""), o->action, MAX_NAME);
+    text_member(l, who_and_action(o), o->action, MAX_NAME);
     text_member(l, STR(",\"product\":\""), o->product, MAX_NAME);
     chosen_member(l, STR(",\"client\":\""), o->client, MAX_CHOSEN);
     text_member(l, STR(",\"issuer\":\""), o->issuer, MAX_NAME);
