@@ -15,7 +15,7 @@ import port
 from port import Skip, check, equal, eventually
 
 PACKAGING = os.path.join(port.ROOT, "packaging")
-BUILT = os.path.join(os.environ.get("BUILD", ""), "packaging")
+BUILT = os.path.join(os.environ.get("BUILD") or os.path.dirname(port.binary()), "packaging")
 UNITS = {"sallyport.service": "sallyport.service", "sallyport@.service": "sallyport@gateway.service"}
 EXPOSURE = 1.2
 
@@ -168,6 +168,13 @@ def _():
             for name, labels in labels_of(expr).items():
                 more = labels - {"instance", "job"} - named.get(name, set())
                 check(not more or name not in named, "%s: %s has no label %s" % (title, name, more))
+            grouped = {w.strip() for inside in re.findall(r"\bby \(([^)]*)\)", expr) for w in inside.split(",")} - {"le", "instance"}
+            have = set().union(*(named.get(name, set()) for name in metrics_of(expr)))
+            check(not grouped - have or not have, "%s: nothing in it has the labels %s (there are %s)" % (title, grouped - have, have))
+        for alert, text_of in re.findall(r"- alert: (\S+)((?:\n(?! *- alert).*)*)", rules):
+            wanted = set(re.findall(r"\$labels\.(\w+)", text_of)) - {"instance"}
+            have = set().union(*(named.get(name, set()) for name in metrics_of(text_of)))
+            check(not wanted - have or not have, "%s speaks of labels %s (there are %s)" % (alert, wanted - have, have))
     finally:
         gateway.stop()
         upstream.stop()
