@@ -174,6 +174,7 @@ void dispatch_answered(struct exchange *x)
     uint16_t status = x->up.response.status;
     bool good = status < 502 || status > 504;
     attempt_report(x, good ? OUTCOME_ANSWERED : OUTCOME_UNAVAILABLE);
+    x->answered_well = good;
     judge(x, good);
 }
 
@@ -189,7 +190,9 @@ static void report_end(struct exchange *x)
         if (x->stage != STAGE_ANSWER) return; /* the client was the slow one, or there was no room */
         attempt_report(x, OUTCOME_TIMEOUT);
         break;
-    default: return;
+    default:
+        if (x->answered_well && x->answer_ended) instance_well(x->upstream->instance);
+        return;
     }
     judge(x, false);
 }

@@ -284,11 +284,7 @@ void instance_report(struct instance *i, unsigned worker, enum instance_outcome 
                      uint64_t now_ms)
 {
     counter_add(&i->cells[worker].outcomes[outcome], 1);
-    if (LIKELY(outcome == OUTCOME_ANSWERED)) {
-        if (UNLIKELY(atomic_load_explicit(&i->failures, memory_order_relaxed)))
-            atomic_store_explicit(&i->failures, 0, memory_order_relaxed);
-        return;
-    }
+    if (LIKELY(outcome == OUTCOME_ANSWERED)) return;
     uint32_t failures = atomic_fetch_add(&i->failures, 1) + 1;
     if (!settings->failures || failures < settings->failures) return;
     pthread_mutex_lock(&i->service->lock);

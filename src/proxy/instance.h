@@ -104,11 +104,19 @@ static inline bool instance_serves(const struct instance *i, uint64_t now_ms)
  * ejection and begins the slow start. The same again costs a load. */
 void instance_set_health(struct instance *i, enum instance_health health, uint64_t now_ms);
 
-/* A worker tells how an attempt ended. Counts, and ejects when there were too many failures in a row: unless more of
+/* A worker tells how an attempt ended; of an answer it tells when its head is there, and again should it break off.
+ * Counts, and ejects when there were too many failures in a row: unless more of
  * `peers` (the instances of its service, itself among them) than settings->at_most percent would be out then. */
 void instance_report(struct instance *i, unsigned worker, enum instance_outcome outcome,
                      const struct snapshot_eject *settings, struct instance *const *peers, uint32_t n_peers,
                      uint64_t now_ms);
+
+/* An answer of it came whole: what failed before that was not in a row. */
+static inline void instance_well(struct instance *i)
+{
+    if (UNLIKELY(atomic_load_explicit(&i->failures, memory_order_relaxed)))
+        atomic_store_explicit(&i->failures, 0, memory_order_relaxed);
+}
 
 /* Takes an instance back whose time is over; true: it was. Called by whoever looks at it after that time. */
 bool instance_return(struct instance *i, uint64_t now_ms);

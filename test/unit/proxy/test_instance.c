@@ -21,7 +21,8 @@ static void failures_in_a_row(void **state)
     make_service(&m, BALANCE_LEAST_REQUEST, NULL, 4, 1000);
     for (enum instance_outcome o = OUTCOME_CONNECT; o < OUTCOME_COUNT; o++) {
         report(0, o, 4, 1000);
-        report(0, OUTCOME_ANSWERED, 1, 1000); /* begins anew */
+        report(0, OUTCOME_ANSWERED, 1, 1000);
+        instance_well(m.set->all[0]); /* begins anew */
         assert_true(serves(0, 1000));
     }
     report(0, OUTCOME_GARBAGE, 4, 1000);
@@ -34,9 +35,12 @@ static void failures_in_a_row(void **state)
     assert_false(serves(0, 11000));
     assert_false(serves(0, 30999)); /* twice as long */
     assert_true(serves(0, 31000));
-    report(0, OUTCOME_ANSWERED, 1, 31000);
+    instance_well(m.set->all[0]);
     report(0, OUTCOME_CLOSED, 4, 31000);
     assert_true(serves(0, 31000));
+    report(0, OUTCOME_ANSWERED, 1, 31000); /* a head alone is no answer yet */
+    report(0, OUTCOME_CLOSED, 1, 31000);
+    assert_false(serves(0, 31000));
     assert_int_equal(instance_outcomes(m.set->all[0], OUTCOME_GARBAGE), 8);
     drop_service(&m);
 }
