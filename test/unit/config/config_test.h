@@ -43,4 +43,39 @@ static inline char *read_whole(const char *path, size_t *n)
     return text;
 }
 
+/* Parses what must be good; relative paths are in `where`. */
+static inline struct config *parse_in(const char *where, const char *text)
+{
+    struct diags d;
+    struct buf out;
+    struct config *c = NULL;
+    diags_init(&d, STR("t"));
+    buf_init(&out, 1 << 20);
+    enum err e = config_parse(str_of(text), str_of(where), NULL, &d, &c);
+    diags_print(&d, &out);
+    if (e != ERR_OK) fail_msg("%s: %.*s", err_name(e), STR_ARG(buf_str(&out)));
+    buf_free(&out);
+    diags_free(&d);
+    return c;
+}
+
+#ifdef CERTS
+/* Certificates for tests (test/support/tls_certs.sh) in a folder of their own, and gone behind the tests. */
+static inline int make_certificates(char dir[64])
+{
+    char command[256];
+    snprintf(dir, 64, "/tmp/sallyport-certificates-XXXXXX");
+    if (!mkdtemp(dir)) return -1;
+    snprintf(command, sizeof command, "sh %s %s", CERTS, dir);
+    return system(command);
+}
+
+static inline int remove_certificates(const char *dir)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+#endif
+
 #endif
