@@ -179,6 +179,8 @@ void tls_stream_free(struct tls_stream **out, bool polite)
     if (!s) return;
     *out = NULL;
     if (polite) tls_stream_end(s);
+    /* an end without goodbyes says nothing against the session (RFC 5246 §7.2.1); libssl would give it up */
+    if (s->done && !s->broken) SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
     ERR_clear_error();
     if (s->server) tls_server_forget(s);
