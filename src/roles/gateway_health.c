@@ -474,7 +474,7 @@ void gateway_health_metrics(const struct gateway_health *h, struct buf *out)
     metrics_family(out, "sallyport_upstream_healthy", METRIC_GAUGE,
                    "0 while an instance's health checks fail, 1 otherwise; of services that have checks.");
     for (const struct checker *c = h->checkers; c; c = c->next) {
-        struct metric_label l[] = {{"service", c->service}, {"instance", c->shown}};
+        struct metric_label l[] = {{"service", c->service}, {"upstream", c->shown}};
         metrics_u64(out, "sallyport_upstream_healthy", l, 2, c->state.verdict != INSTANCE_DOWN);
     }
     metrics_family(out, "sallyport_health_checks_total", METRIC_COUNTER, "Health checks, by how they ended.");

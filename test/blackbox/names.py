@@ -471,8 +471,8 @@ def down_and_up():
             a.state = 503
             port.eventually(lambda: set(load.now(0.2)) == {b.host}, "only the other one answers")
             metrics = g.metrics()
-            equal(metrics['sallyport_upstream_healthy{service="app",instance="%s"}' % a.address], 0, "its metric")
-            equal(metrics['sallyport_upstream_healthy{service="app",instance="%s"}' % b.address], 1, "the other's")
+            equal(metrics['sallyport_upstream_healthy{service="app",upstream="%s"}' % a.address], 0, "its metric")
+            equal(metrics['sallyport_upstream_healthy{service="app",upstream="%s"}' % b.address], 1, "the other's")
             text = verbose(g)
             check("1 of 2 checked instances are down: app %s (status 503)" % a.address in text, "readyz: " + text)
             told = events(g, "health checks fail")
@@ -566,7 +566,7 @@ def answers():
             time.sleep(1)
             metrics = g.metrics()
             for patient, (name, _, well) in zip(all, ANSWERS):
-                value = metrics['sallyport_upstream_healthy{service="app",instance="%s"}' % patient.address]
+                value = metrics['sallyport_upstream_healthy{service="app",upstream="%s"}' % patient.address]
                 equal(value, 1 if well else 0, "whether an instance is well that answers with " + name)
             equal(set(load.now(1)) & ill, set(), "bad ones that get requests")
         load.well()
@@ -677,7 +677,7 @@ def checks_of_names():
             before = len(a.checks)
             time.sleep(0.5)
             equal(len(a.checks), before, "checks of the one that is gone")
-            equal(g.metrics().get('sallyport_upstream_healthy{service="app",instance="127.0.0.2:%d"}' % number), None,
+            equal(g.metrics().get('sallyport_upstream_healthy{service="app",upstream="127.0.0.2:%d"}' % number), None,
                   "metric of the one that is gone")
 
 
