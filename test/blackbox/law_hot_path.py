@@ -44,13 +44,16 @@ class PlainUpstream:
 class Bench:
     """A gateway that counts, its upstream, and CONNECTIONS warm connections that ask with known tokens."""
 
-    def __init__(self, **config):
+    def __init__(self, service=None, **config):
         self.dir = tempfile.mkdtemp()
         self.counters = Counters(os.environ.get("BUILD", ""), os.path.join(self.dir, "counts"))
         if not self.counters.available():
             raise Skip("no test/libcount.so in BUILD")
-        self.shop = port.Shop(upstream=PlainUpstream(), env=self.counters.env,
-                              change=lambda c: c.update(log={"access": True}, **config))
+
+        def change(c):
+            c.update(log={"access": True}, **config)
+            c["services"]["app"].update(service or {})
+        self.shop = port.Shop(upstream=PlainUpstream(), env=self.counters.env, change=change)
         self.fields = [self.shop.auth("user%d" % i) for i in range(8)]
         self.clients = [self.shop.client() for _ in range(CONNECTIONS)]
         # Warm: every worker has seen every token, has its pools filled and its buffers made.
@@ -174,6 +177,32 @@ def _(_name, sample):
         check(not broken(workers), "nothing forbidden happened: %s" % broken(workers))
     finally:
         b.stop()
+
+
+BREAKER = {"errors": 50, "of": 20, "window": "10s", "open": "5s",
+           "concurrent": {"user": 1000, "service": 1000, "third-party": 1000}}
+
+
+@port.cases("10,000 warm requests to three instances: nothing forbidden",
+            [("by least request, behind a breaker", {"balance": "least-request", "breaker": BREAKER}),
+             ("by round robin, with slow start", {"balance": "round-robin", "slow_start": "10s"}),
+             ("by hash", {"balance": "hash", "hash": "user", "breaker": BREAKER})])
+def _(_name, service):
+    ups = [PlainUpstream() for _ in range(3)]
+    instances = [{"address": u.address, "weight": 1 + i} for i, u in enumerate(ups)]
+    b = Bench(service=dict(service, instances=instances))
+    try:
+        workers = b.count(REQUESTS)
+        check(len(workers) == 2, "both workers serve, not %d" % len(workers))
+        check(not broken(workers), "nothing forbidden happened: %s" % broken(workers))
+        metrics = b.shop.gateway.metrics()
+        for u in ups:
+            check(metrics['sallyport_upstream_requests_total{service="app",upstream="%s",outcome="answered"}' % u.address]
+                  > 500, "every instance has its share")
+    finally:
+        b.stop()
+        for u in ups:
+            u.stop()
 
 
 @port.cases("a planted fault shows", [("malloc", "alloc"), ("mutex", "lock"), ("signature", "signature")])
