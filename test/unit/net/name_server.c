@@ -139,6 +139,8 @@ static bool plain(struct name_server *s, struct message *m, const char *q, unsig
     } else if (is(q, "s2.test") || is(q, "v4.test") || is(q, "short.lan.test")) {
         if (type == A) message_a(m, q, 7, "10.0.0.3");
         if (type == AAAA) message_soa(m, "test", 100, 3);
+    } else if (is(q, "twice.test")) {
+        for (int i = 0; i < 3 && type == A; i++) message_a(m, q, 7, i == 1 ? "10.0.0.2" : "10.0.0.1");
     } else if (is(q, "zero.test")) {
         if (type == A) message_a(m, q, 0, "10.0.0.4");
     } else if (is(q, "old.test")) {

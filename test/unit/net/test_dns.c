@@ -85,6 +85,7 @@ static void answers(void **state)
         {"A.TEST.", false, DNS_FAULT_NONE, "10.0.0.1:80 10.0.0.2:80 [fd00::1]:80", 7000, 0},
         {"v4.test", false, DNS_FAULT_NONE, "10.0.0.3:80", 3000, 0},
         {"alias.test", false, DNS_FAULT_NONE, "10.0.0.1:80", 4000, 0},
+        {"twice.test", false, DNS_FAULT_NONE, "10.0.0.1:80 10.0.0.2:80", 7000, 0},
         {"zero.test", false, DNS_FAULT_NONE, "10.0.0.4:80", 1000, 0},
         {"old.test", false, DNS_FAULT_NONE, "10.0.0.4:80", 3600000, 0},
         {"negative.test", false, DNS_FAULT_NONE, "10.0.0.4:80", 1000, 0},
