@@ -146,24 +146,24 @@ static void scale(struct snapshot_instance *v, uint32_t n)
     }
 }
 
+/* Behind the `first` ones, unless it is there already. */
 static void add_found(struct compile *k, const struct snapshot_instance *proto, bool srv,
-                      const struct sockaddr_storage *addr, socklen_t len, uint16_t priority, uint32_t weight, str host,
-                      struct row *r, uint32_t first)
+                      const struct snapshot_address *found, struct row *r, uint32_t first)
 {
     char text[LOOKUP_TEXT];
-    if (!lookup_text(addr, text)) return;
+    if (!lookup_text(&found->addr, text)) return;
     for (uint32_t i = first; i < r->n; i++)
         if (str_eq(r->v[i].shown, str_of(text))) return;
     struct snapshot_instance *to = next(k, r);
     if (!to) return;
     *to = *proto;
     to->shown = keep(k, str_of(text));
-    to->addr = *addr;
-    to->addr_len = len;
+    to->addr = found->addr;
+    to->addr_len = found->len;
     if (!srv) return;
-    to->priority = priority;
-    to->weight = weight;
-    to->host = keep(k, host);
+    to->priority = found->priority;
+    to->weight = found->weight;
+    to->host = keep(k, found->host);
 }
 
 static void finish_found(struct row *r, uint32_t first, bool srv)
@@ -192,9 +192,14 @@ static void asked(struct compile *k, const struct config_instance *from, uint32_
         diag_add(k->d, DIAG_WARNING, "lookup", a->at, (uint32_t)a->text.n, STR("it is looked up again and again"),
                  "'%.*s' cannot be resolved: %s", STR_ARG(a->text), why);
     struct snapshot_instance proto = of_entry(k, from, name);
-    for (size_t i = 0; i < n; i++)
-        add_found(k, &proto, from->srv, &found[i].addr, found[i].len, found[i].priority, found[i].weight,
-                  str_of(found[i].host), r, first);
+    for (size_t i = 0; i < n; i++) {
+        const struct snapshot_address one = {.addr = found[i].addr,
+                                             .len = found[i].len,
+                                             .priority = found[i].priority,
+                                             .weight = found[i].weight,
+                                             .host = str_of(found[i].host)};
+        add_found(k, &proto, from->srv, &one, r, first);
+    }
     finish_found(r, first, from->srv);
     free(found);
 }
@@ -208,7 +213,7 @@ static bool readdressed(struct compile *k, const struct config_instance *from, u
         const struct snapshot_address *a = &k->now->v[i];
         if (a->name != name) continue;
         if (!proto.text.p) proto = of_entry(k, from, name);
-        add_found(k, &proto, from->srv, &a->addr, a->len, a->priority, a->weight, a->host, r, first);
+        add_found(k, &proto, from->srv, a, r, first);
     }
     finish_found(r, first, from->srv);
     return r->n > first;
