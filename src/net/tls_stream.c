@@ -86,12 +86,12 @@ bool tls_context_common(SSL_CTX *ctx, bool tls12)
         "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
         "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
     static const char suites13[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-    static const char signatures[] =
-        "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:ecdsa_secp384r1_sha384:ed25519:"
-        "rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
+    char groups[] = "X25519:P-256"; /* libssl takes no const here */
+    char signatures[] = "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:ecdsa_secp384r1_sha384:ed25519:"
+                        "rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
     if (!SSL_CTX_set_min_proto_version(ctx, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) ||
         !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) || !SSL_CTX_set_cipher_list(ctx, suites12) ||
-        !SSL_CTX_set_ciphersuites(ctx, suites13) || !SSL_CTX_set1_groups_list(ctx, "X25519:P-256") ||
+        !SSL_CTX_set_ciphersuites(ctx, suites13) || !SSL_CTX_set1_groups_list(ctx, groups) ||
         !SSL_CTX_set1_sigalgs_list(ctx, signatures))
         return false;
     SSL_CTX_set_security_level(ctx, 2);

@@ -161,7 +161,7 @@ void tls_upstream_unref(struct tls_upstream **out)
 }
 
 /* Subject alternative names only, a wildcard only as the whole leftmost label (RFC 9525 §6.3). */
-static bool expect_name(SSL *ssl, const char *name)
+static bool expect_name(SSL *ssl, char *name)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     unsigned char ip[sizeof(struct in6_addr)];
@@ -175,7 +175,7 @@ enum err tls_upstream_stream(struct tls_upstream *u, str name, int fd, struct tl
                              struct tls_stream **out)
 {
     char own[X509_NAME_MAX + 1];
-    const char *expected = u->name;
+    char *expected = u->name;
     if (name.n) {
         if (!copy_name(name, own)) return ERR_MALFORMED;
         expected = own;
