@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 
@@ -414,8 +416,14 @@ def reload_waits_aside():
             began = time.monotonic()
             equal(g.reload()[0], 0, "exit code with a name that is silent")
             check(time.monotonic() - began < 8, "it took %.1f s" % (time.monotonic() - began))
-            g.process.signal(signal.SIGHUP)
             equal(set(load.now()), {"127.0.0.3"}, "who answers")
+            # the same by a signal
+            dns.set("third.test", A, ["127.0.0.2"], ttl=60)
+            dns.delay["third.test"] = 0.5
+            g.config["services"]["app"]["instances"] = ["third.test:%d" % number]
+            g.write_config()
+            g.process.signal(signal.SIGHUP)
+            port.eventually(lambda: set(load.now(0.2)) == {"127.0.0.2"}, "the third name's address answers")
         load.well()
 
 
@@ -661,6 +669,40 @@ def no_storm():
         down = sum(1 for name, value in g.metrics().items() if name.startswith("sallyport_upstream_healthy") and not value)
         equal(down, 50, "instances that are down")
     listener.close()
+
+
+class Secured(Patient):
+    """The same behind TLS, with that certificate."""
+
+    def __init__(self, host, number, folder, name):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key"))
+        super().__init__(host, number)
+
+    def _serve(self, sock):
+        try:
+            sock.settimeout(5)
+            super()._serve(self.context.wrap_socket(sock, server_side=True))
+        except OSError:
+            sock.close()
+
+
+@port.test("checks go over the service's TLS: a certificate for somebody else is no good answer")
+def checks_over_tls():
+    certs, number = port.folder(), port.free_port()
+    subprocess.run(["sh", os.path.join(port.ROOT, "test/support/tls_certs.sh"), certs], check=True)
+    a, b = Secured("127.0.0.2", number, certs, "upstream"), Secured("127.0.0.3", number, certs, "elsewhere")
+    clear = Patient("127.0.0.4", number)
+    made = config([p.address for p in (a, b, clear)], health=HEALTH,
+                  tls={"ca": os.path.join(certs, "ca.pem"), "name": "orders.internal"})
+    with stopping(a, b, clear), Gateway(made) as g:
+        port.eventually(lambda: len(events(g, "health checks fail")) == 2, "the two others are found out")
+        causes = {r["instance"]: r["error"] for r in events(g, "health checks fail")}
+        check(causes[b.address].startswith("TLS: "), "why: %r" % causes)
+        with Load(g.port) as load:
+            equal(set(load.now()), {a.host}, "who answers")
+        load.well()
+        check(a.checks and not b.checks and not clear.checks, "nobody else reads a request")
 
 
 @port.test("checks follow a name's addresses")
