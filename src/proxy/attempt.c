@@ -91,7 +91,12 @@ static uint64_t hash_key(struct exchange *x, const struct snapshot_service *s)
     case HASH_BY_HEADER: key = header_named(&x->down.request.fields, s->hash_header); break;
     case HASH_BY_ADDRESS: break;
     }
-    return balance_hash(key.n ? key : exchange_remote(x));
+    if (key.n) return balance_hash(key);
+    /* the client's, not that of the proxy in front of us: else all of them would have one instance */
+    char ip[NET_TEXT_MAX];
+    struct net_peer client;
+    exchange_client_address(x, &client);
+    return balance_hash(str_make(ip, net_peer_ip_text(&client, ip)));
 }
 
 enum step attempt_begin(struct exchange *x)
