@@ -11,7 +11,7 @@ extern const struct cli_command cli_audit_tail, cli_audit_verify, cli_authentica
     cli_product_show, cli_reload, cli_upgrade, cli_revoke, cli_run, cli_secret_confirm, cli_secret_delete,
     cli_secret_new, cli_session_list, cli_session_revoke, cli_sign, cli_store_status, cli_tap, cli_token_inspect,
     cli_token_mint, cli_token_verify, cli_user_add, cli_user_delete, cli_user_disable, cli_user_enable, cli_user_grant,
-    cli_user_import, cli_upstreams, cli_user_list, cli_user_password, cli_user_show, cli_version, cli_why;
+    cli_user_import, cli_upstreams, cli_user_list, cli_user_password, cli_user_show, cli_usage, cli_version, cli_why;
 
 const struct cli_entry cli_table[] = {
     {&cli_dev, CLI_GROUP_SERVE},
@@ -63,6 +63,7 @@ const struct cli_entry cli_table[] = {
     {&cli_keys_list, CLI_GROUP_ADMIN},
     {&cli_keys_rotate, CLI_GROUP_ADMIN},
     {&cli_keys_retire, CLI_GROUP_ADMIN},
+    {&cli_usage, CLI_GROUP_ADMIN},
     {&cli_audit_verify, CLI_GROUP_ADMIN},
     {&cli_audit_tail, CLI_GROUP_ADMIN},
     {&cli_data_status, CLI_GROUP_ADMIN},

@@ -314,6 +314,7 @@ static const struct address {
     {STR_INIT("keys"), admin_signing_keys, true},
     {STR_INIT("revocations"), admin_revocations, true},
     {STR_INIT("confirmations"), admin_confirmations, true},
+    {STR_INIT("usage"), admin_usage, true},
     {STR_INIT("audit"), admin_audit, false},
     {STR_INIT("data"), admin_data, false},
     {STR_INIT("authentication"), admin_authentication, false},

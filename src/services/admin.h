@@ -3,6 +3,7 @@
  *   /v1/users …/{name}[/password|/grants|/disable|/enable]  /v1/users/import
  *   /v1/products …/{name}      /v1/secrets …/{product}       /v1/apikeys …/{id}[/disable|/enable]
  *   /v1/sessions …/{sid}       /v1/keys[/rotate|/retire]     /v1/revocations  /v1/confirmations
+ *   /v1/usage
  *   /v1/audit[/verify]         /v1/data[/backup|/restore|/check]   /v1/authentication
  *
  * Who asks has been let in by the kernel's word (SO_PEERCRED: our own user or root); uid, pid and user name go into the

@@ -167,6 +167,7 @@ void admin_sessions(struct admin_call *c);
 void admin_signing_keys(struct admin_call *c);
 void admin_revocations(struct admin_call *c);
 void admin_confirmations(struct admin_call *c);
+void admin_usage(struct admin_call *c);
 void admin_audit(struct admin_call *c);
 void admin_data(struct admin_call *c);
 void admin_authentication(struct admin_call *c);
