@@ -109,6 +109,12 @@ void quota_refused(struct quota *q, enum quota_answer why, uint64_t until_ms, ui
     atomic_store(&q->asking, false);
 }
 
+uint64_t quota_left(const struct quota *q, uint64_t until_ms)
+{
+    int64_t left = atomic_load(&q->until_ms) == until_ms ? atomic_load(&q->left) : 0;
+    return left > 0 ? (uint64_t)left : 0;
+}
+
 uint64_t quota_withdraw(struct quota *q)
 {
     int64_t left = atomic_exchange(&q->left, 0);

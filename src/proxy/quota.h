@@ -61,6 +61,8 @@ struct quota *quotas_next(struct quotas *q, const struct quota *before);
 void quota_granted(struct quota *q, uint64_t until_ms, uint64_t n);
 /* Nothing is to be had: exhausted in the window that ends then, or unknown. `again_ms`: Unix, when to ask again. */
 void quota_refused(struct quota *q, enum quota_answer why, uint64_t until_ms, uint64_t again_ms);
+/* What is left of the lease of the window that ends then. */
+uint64_t quota_left(const struct quota *q, uint64_t until_ms);
 /* Takes all that is left of the lease: it is to be given back to the store. */
 uint64_t quota_withdraw(struct quota *q);
 

@@ -182,7 +182,8 @@ static enum err read_used(const struct store_entry *e, uint64_t *used)
     return err;
 }
 
-/* What to book: the debt, and a block, but only half of what is left: others share it. */
+/* What to book: the debt, and as much as makes what is in hand a block, but only half of what is left: others share
+ * it. */
 static void judge(struct lease *l, uint64_t version, uint64_t used)
 {
     uint64_t total = atomic_load(&l->q->requests), debt = l->debt_of == l->span.from_s ? l->debt : 0;
@@ -190,8 +191,9 @@ static void judge(struct lease *l, uint64_t version, uint64_t used)
     if (debt > left) debt = left;
     left -= debt;
     size_block(l, total);
+    uint64_t held = quota_left(l->q, until_ms(l)), most = l->block > held ? l->block - held : 1;
     l->booking = left ? at_least_one(left / 2) : 0;
-    if (l->booking > l->block) l->booking = l->block;
+    if (l->booking > most) l->booking = most;
     if (l->booking || debt) {
         write_used(l, version, used + debt + l->booking);
         return;

@@ -209,5 +209,130 @@ def refill():
         check(13 <= let <= 16, "%d in 1.5 s at 10/s" % let)
 
 
+# --- quotas ---------------------------------------------------------------------------------------------------------
+
+def with_quota(requests, per="hour", engine="memory", **more):
+    """Like Shop: the product's quota is of all actions."""
+    def change(config):
+        config["store"] = {"engine": engine}
+        config["feed"] = {"lease": "30s"}
+        config["products"]["shop"]["quota"] = {"requests": requests, "per": per}
+        for name, members in more.items():
+            config["actions"][name].update(members)
+    wait_for_hour(30)
+    return Shop(change=change)
+
+
+def wait_for_hour(seconds):
+    """A quota of an hour begins anew with the next: no test may run across."""
+    rest = 3600 - time.time() % 3600
+    if rest < seconds:
+        time.sleep(rest + 1)
+
+
+def burn(to, fields, n, clients=4, path="/keyed/x"):
+    """n requests over some connections; what they were answered, by status and code."""
+    seen, lock = collections.Counter(), threading.Lock()
+
+    def run(mine):
+        counted = collections.Counter()
+        with Client(to, timeout=30) as c:
+            for _ in range(mine):
+                reply = c.get(path, fields)
+                counted[reply.status if reply.status == 200 else (reply.status, reply.json()["code"])] += 1
+        with lock:
+            seen.update(counted)
+    threads = [threading.Thread(target=run, args=((n + i) // clients,)) for i in range(clients)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return dict(seen)
+
+
+def start(gateway):
+    """The same once more."""
+    gateway.process = port.Process([port.binary(), "run", "--config", gateway.path], cwd=gateway.dir, env=gateway.env)
+    Gateway.alive.append(gateway)
+    gateway.wait_ready()
+
+
+EXHAUSTED = (429, "quota_exhausted")
+
+
+@port.test("a quota: exactly as many as it has, then 429 until the window ends; small ones, too")
+def quota():
+    for n in (1, 7, 100, 1000):
+        with with_quota(n) as s:
+            key = [("apikey", s.key.text)]
+            equal(burn(s.port, key, n + 80), {200: n, EXHAUSTED: 80}, "a quota of %d" % n)
+            reply = port.fetch(s.port, "/keyed/x", key)
+            rest = 3600 - time.time() % 3600
+            check(abs(int(reply.get("Retry-After")) - rest) <= 2, "Retry-After %s of %d" % (reply.get("Retry-After"), rest))
+            equal(item(reply.get("RateLimit"))["quota-shop"]["r"], 0, "RateLimit")
+            equal(item(reply.get("RateLimit-Policy"))["quota-shop"], {"q": n, "w": 3600}, "policy")
+            code, out, err = s.gateway.cli("why", reply.json()["decision_id"])
+            check("quota-shop: %d each hour" % n in out, "why: %s" % (out + err))
+            equal(port.fetch(s.port, "/public/x").status, 200, "a public route")
+
+
+@port.test("what is refused costs nothing of the quota, whoever refuses")
+def refused_is_free():
+    with with_quota(50, user={"limit": {"rate": "1/h", "burst": 5, "per": "user"}}) as s, s.client() as c:
+        key = [("apikey", s.key.text)]
+        equal(statuses(c, "/user/x", s.auth(), 25), {200: 5, 429: 20}, "limited")
+        equal(statuses(c, "/admin/x", s.auth(), 20), {403: 20}, "not granted")
+        equal(statuses(c, "/user/x", key, 20), {401: 20}, "no token")
+        s.upstream.stop()
+        equal(statuses(c, "/keyed/x", key, 2), {502: 2}, "no service")
+        s.upstream.__init__(port=s.upstream.port)
+        eventually(lambda: port.fetch(s.port, "/public/x").status == 200, "the service is back", 15)
+        equal(statuses(c, "/keyed/x", key, 60), {200: 45, 429: 15}, "what was left")
+
+
+@port.test("a quota survives a restart; what a killed process had in hand, at most a block, is lost")
+def restart():
+    with with_quota(2000, engine="sqlite") as s:
+        key = [("apikey", s.key.text)]
+        equal(burn(s.port, key, 400), {200: 400}, "before")
+        s.gateway.stop()
+        start(s.gateway)
+        equal(burn(s.port, key, 400), {200: 400}, "behind an orderly restart")
+        killed = s.gateway.pid
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: s.gateway.pid not in (None, killed), "the parent starts another", 15)
+        s.gateway.wait_ready(15)
+        let = burn(s.port, key, 1400)[200]
+        check(1200 - 2000 // 20 <= let <= 1200, "%d of 1200 are left behind a kill" % let)
+
+
+@port.test("two gateways share a quota: together not one too many, and the end is known to both within a second")
+def shared():
+    with with_quota(3000, engine="sqlite") as s:
+        config = dict(s.gateway.config)
+        config["store"] = dict(config["store"], socket="unix:" + os.path.join(s.gateway.data, "data.sock"))
+        del config["listen"], config["data"]
+        second = Gateway(config, {"corp.jwks": s.issuer.jwks()}, wait=False, command=("gateway",))
+        try:
+            key = [("apikey", s.key.text)]
+            eventually(lambda: port.fetch(second.port, "/public/x").status == 200, "the second serves", 15)
+            results = []
+            threads = [threading.Thread(target=lambda p=p: results.append(burn(p, key, 2400))) for p in (s.port, second.port)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            let = sum(r.get(200, 0) for r in results)
+            check(let <= 3000, "%d of 3000" % let)
+            check(let >= 2700, "only %d of 3000" % let)
+            eventually(lambda: [port.fetch(p, "/keyed/x", key).status for p in (s.port, second.port)] == [429, 429],
+                       "both know", 5)
+            more = [burn(p, key, 200) for p in (s.port, second.port)]
+            let += sum(r.get(200, 0) for r in more)
+            check(let <= 3000, "%d of 3000 in the end" % let)
+        finally:
+            second.stop()
+
+
 if __name__ == "__main__":
     port.main()
