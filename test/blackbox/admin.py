@@ -531,4 +531,5 @@ def _():
         equal(sorted(set(map(int, re.findall(r"^line (\d+)", err, re.M))) - {1}), [2, 4, 5, 6], err)
 
 
-port.main()
+if __name__ == "__main__":
+    port.main()
