@@ -159,7 +159,8 @@ const struct cli_command cli_usage = {
     .synopsis = "[--from TIME] [--to TIME] [--by product|action|caller|hour] [--csv|--json]",
     .description =
         "Every gateway that follows the store counts what it serves and writes it there, by the hour of UTC; hours are "
-        "kept for 400 days. requests = permitted + denied + limited; bytes are those of bodies. A row without product "
+        "kept for 400 days. requests = permitted + denied + limited; bytes are those of requests and answers, heads "
+        "included. A row without product "
         "or action is of requests that had none: strangers, unknown paths.\n\n"
         "What was counted in the last ten seconds may not be there yet, and is lost if a gateway is killed." ADMIN_TEXT,
     .examples = "sallyport usage\nsallyport usage --from 7d --by product,action\n"

@@ -334,5 +334,93 @@ def shared():
             second.stop()
 
 
+@port.test("the store does not answer: a gateway goes on within its block and one more, then says that it does not know")
+def store_away():
+    wait_for_hour(60)
+    with Shop(change=lambda c: c.update(store={"engine": "sqlite"}, feed={"lease": "10m"})) as s:
+        config = json.loads(json.dumps(s.gateway.config))
+        config["store"]["socket"] = "unix:" + os.path.join(s.gateway.data, "data.sock")
+        config["products"]["shop"]["quota"] = {"requests": 1000, "per": "hour"}
+        del config["listen"], config["data"]
+        alone = Gateway(config, {"corp.jwks": s.issuer.jwks()}, command=("gateway",))
+        try:
+            key = [("apikey", s.key.text)]
+            equal(burn(alone.port, key, 300), {200: 300}, "while it answers")
+            stopped = s.gateway.pid
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                began, seen = time.monotonic(), collections.Counter()
+                while time.monotonic() - began < 6 and (503, "quota_unknown") not in seen:
+                    seen.update(burn(alone.port, key, 20))
+                let = seen[200]
+                check(let <= 100, "%d were let through without the store: more than two blocks" % let)
+                check(seen[(503, "quota_unknown")] > 0, "it is said: %s" % seen)
+                equal(port.fetch(alone.port, "/public/x").status, 200, "a public route")
+                values = alone.metrics()
+                equal(values["sallyport_quota_credits_total"], 1, "credits")
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            eventually(lambda: port.fetch(alone.port, "/keyed/x", key).status == 200, "it goes on by itself", 15)
+            let += 1
+            let += burn(alone.port, key, 1000)[200]
+            check(300 + let <= 1000 + 50, "%d of 1000: more than a block too many" % (300 + let))
+            check(300 + let >= 1000 - 50, "only %d of 1000" % (300 + let))
+        finally:
+            alone.stop()
+
+
+# --- metering -------------------------------------------------------------------------------------------------------
+
+def usage(gateway, *more):
+    code, out, err = gateway.cli("usage", "--json", *more)
+    equal(code, 0, "exit status of usage (%s)" % err)
+    return json.loads(out)
+
+
+@port.test("usage: what was served, refused and limited, by product, action, kind of caller and hour; a restart adds up")
+def metering():
+    body = b"x" * 100
+    with Shop(answer=lambda seen, client: port.ok(b"y" * 50),
+              change=lambda c: (c.update(store={"engine": "sqlite"}),
+                                c["actions"]["user"].update(limit={"rate": "1/h", "burst": 3, "per": "user"}))) as s:
+        with s.client() as c:
+            auth = s.auth()
+            for _ in range(5):
+                c.ask("POST", "/user/x", auth, body)
+            for _ in range(4):
+                c.get("/keyed/x", auth[:1])
+            for _ in range(2):
+                c.get("/admin/x", auth)
+            c.get("/nowhere")
+            c.get("/public/x")
+        s.gateway.stop()  # writes what it has
+        start(s.gateway)
+        found = {(r["product"], r["action"], r["caller"]): r for r in usage(s.gateway, "--by", "product,action,caller")["rows"]}
+        row = found[("shop", "user", "user")]
+        equal([row[k] for k in ("requests", "permitted", "denied", "limited")], [5, 3, 0, 2], "user")
+        check(500 < row["bytes_in"] < 20000 and 150 < row["bytes_out"] < 20000, "bytes, heads included: %s" % row)
+        row = found[("shop", "admin", "user")]
+        equal([row[k] for k in ("requests", "permitted", "denied", "limited")], [2, 0, 2, 0], "admin")
+        equal(found[("", "", "none")]["denied"], 1, "no route")
+        equal(found[("", "open", "none")]["permitted"], 1, "public")
+        equal(sum(r["requests"] for r in found.values()), 13, "requests in all")
+        port.fetch(s.port, "/keyed/x", auth[:1])
+        total = lambda *more: usage(s.gateway, *more)["total"]["requests"]
+        eventually(lambda: total() == 14, "what is served later is added within ten seconds", 14, 0.5)
+        equal(total("--from", "2020-01-01", "--to", "2020-02-01"), 0, "another time")
+        equal(total("--from", "7d"), 14, "a week")
+        hours = usage(s.gateway, "--by", "hour")["rows"]
+        check(sum(r["requests"] for r in hours) == 14 and all(r["hour_s"] % 3600 == 0 for r in hours), "hours: %s" % hours)
+        code, out, err = s.gateway.cli("usage", "--by", "product,action", "--csv")
+        equal(code, 0, "exit status of --csv (%s)" % err)
+        lines = out.split("\n")
+        equal(lines[0].strip(), "product,action,requests,permitted,denied,limited,bytes_in,bytes_out", "head of the CSV")
+        check(any(re.match(r"shop,user,5,3,0,2,\d+,\d+", line) for line in lines), "CSV: %r" % lines)
+        code, out, err = s.gateway.cli("usage")
+        check(code == 0 and "shop" in out and "permitted" in out, "for people: %s" % (out + err))
+        for wrong in (["--from", "yesterday"], ["--by", "colour"], ["--json", "--csv"]):
+            check(s.gateway.cli("usage", *wrong)[0] in (1, 2), "exit status of %s" % wrong)
+
+
 if __name__ == "__main__":
     port.main()
