@@ -171,6 +171,10 @@ static enum step take_quota(struct exchange *x)
     struct quota *q = x->product ? x->config->limits->quotas[x->product->index] : NULL;
     if (LIKELY(!q)) return STEP_NEXT;
     enum quota_answer a = quota_take(w->quotas, q, loop_wall_ms(w->loop));
+    if (UNLIKELY(a == QUOTA_WAIT)) { /* once more when the answer is sure to be passed on: it may have come just now */
+        atomic_store(&w->waits_for_quota, true);
+        a = quota_take(w->quotas, q, loop_wall_ms(w->loop));
+    }
     if (LIKELY(a == QUOTA_LET)) {
         x->quota = q;
         return STEP_NEXT;
@@ -191,6 +195,7 @@ void limit_wake(struct worker *w)
 {
     struct exchange *all = w->first_for_quota;
     w->first_for_quota = NULL;
+    atomic_store(&w->waits_for_quota, false);
     if (all) all->waiting_link = &all;
     while (all) {
         struct exchange *x = all;

@@ -105,6 +105,7 @@ struct worker {
     struct limiter *limiter;          /* of all workers; NULL: where there is a limit, it refuses */
     struct quotas *quotas;            /* likewise; NULL: no product has one */
     struct exchange *first_for_quota; /* exchanges that wait for a lease */
+    _Atomic bool waits_for_quota;     /* there are some: worker_quota_answer is wanted */
     struct meter *meter;
     struct counters *counters;
     struct decision_ring *ring;

@@ -24,7 +24,8 @@ static void answered(void *ctx)
 {
     struct gateway *g = ctx;
     for (uint32_t w = 0; w < g->n_workers; w++)
-        if (worker_quota_answer(g->workers[w]) != ERR_OK) return; /* who waits has a deadline */
+        if (atomic_load(&g->workers[w]->waits_for_quota) && worker_quota_answer(g->workers[w]) != ERR_OK)
+            return; /* no memory: who waits has a deadline */
 }
 
 static enum err make(struct gateway *g)

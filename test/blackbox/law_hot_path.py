@@ -53,6 +53,13 @@ class Bench:
         def change(c):
             c.update(log={"access": True}, **config)
             c["services"]["app"].update(service or {})
+            # Limits are on, of every place; none is ever reached.
+            rate = {"rate": "1000000/s", "burst": 1000000}
+            c["limit"] = dict(rate, per="address")
+            c["actions"]["user"]["limit"] = [dict(rate, per="user"), dict(rate, per="action")]
+            c["products"]["shop"]["limit"] = dict(rate, per="key")
+            if "store" in config:
+                c["products"]["shop"]["quota"] = {"requests": 100000000, "per": "month"}
         self.shop = port.Shop(upstream=PlainUpstream(), env=self.counters.env, change=change)
         self.fields = [self.shop.auth("user%d" % i) for i in range(8)]
         self.clients = [self.shop.client() for _ in range(CONNECTIONS)]
@@ -75,7 +82,9 @@ class Bench:
                 # A connection meets each token in turn.
                 client.send(heads[((sent + i) // CONNECTIONS) % len(heads)])
             for client in batch:
-                equal(client.reply().status, 200, "status")
+                reply = client.reply()
+                equal(reply.status, 200, "status")
+                check(reply.get("RateLimit"), "limits are on")
             sent += len(batch)
 
     def count(self, n):
