@@ -245,7 +245,7 @@ static void apply_keys(struct worker *w, uint64_t generation, uint32_t issuer, s
 
 /* --- mail --- */
 
-enum letter { LETTER_FEED, LETTER_KEYS_ANSWER, LETTER_QUOTA_ANSWER, LETTER_DRAIN };
+enum letter { LETTER_FEED, LETTER_KEYS_ANSWER, LETTER_QUOTA_ANSWER, LETTER_OPEN, LETTER_DRAIN };
 
 struct worker_mail {
     struct mail mail;
@@ -288,6 +288,7 @@ static void worker_apply(struct worker *w, const struct feed_record *r)
     if (w->on_applied) w->on_applied(w->keys_wanted_ctx);
 }
 
+static void begin_accepting(struct worker *w);
 static void begin_drain(struct worker *w, uint32_t drain_ms);
 
 static void on_mail(struct mail *m, void *owner)
@@ -298,6 +299,7 @@ static void on_mail(struct mail *m, void *owner)
     case LETTER_FEED: worker_apply(w, &letter->record); break;
     case LETTER_KEYS_ANSWER: apply_keys(w, letter->record.generation, letter->record.index, NULL); break;
     case LETTER_QUOTA_ANSWER: limit_wake(w); break;
+    case LETTER_OPEN: begin_accepting(w); break;
     case LETTER_DRAIN: begin_drain(w, letter->drain_ms); break;
     }
     free(letter);
@@ -327,6 +329,11 @@ enum err worker_keys_answer(struct worker *w, uint64_t generation, uint32_t issu
 enum err worker_quota_answer(struct worker *w)
 {
     return post(w, (struct worker_mail){.kind = LETTER_QUOTA_ANSWER});
+}
+
+enum err worker_open(struct worker *w)
+{
+    return post(w, (struct worker_mail){.kind = LETTER_OPEN});
 }
 
 enum err worker_drain(struct worker *w, uint32_t drain_ms)
@@ -376,13 +383,22 @@ enum err worker_listen(struct worker *w, int fd, bool tls)
     struct worker_listener *l = calloc(1, sizeof *l);
     if (!l) return ERR_NO_MEMORY;
     *l = (struct worker_listener){{on_connection, fd}, {.on_time = on_accept_again}, w, w->listeners, tls};
-    enum err e = watch_add(w->loop, &l->watch, EPOLLIN);
+    enum err e = w->held ? ERR_OK : watch_add(w->loop, &l->watch, EPOLLIN);
     if (e != ERR_OK) {
         free(l);
         return e;
     }
     w->listeners = l;
     return ERR_OK;
+}
+
+static void begin_accepting(struct worker *w)
+{
+    if (!w->held || w->draining) return;
+    w->held = false;
+    for (struct worker_listener *l = w->listeners; l; l = l->next)
+        if (watch_add(w->loop, &l->watch, EPOLLIN) != ERR_OK) /* those in its queue are looked at all the same */
+            timer_set(w->loop, &l->again, loop_now_ms(w->loop) + ACCEPT_AGAIN_MS);
 }
 
 /* --- housekeeping and draining --- */

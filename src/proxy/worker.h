@@ -113,6 +113,7 @@ struct worker {
     struct log_producer *log;
     struct worker_numbers numbers;
     struct worker_listener *listeners;
+    bool held; /* set before worker_listen: who comes waits in the kernel's queue until worker_open */
     struct timer housekeeping;
     uint64_t shake_told_ms; /* when a failed handshake was last told of */
     uint64_t drain_from_ms, drain_until_ms;
@@ -129,6 +130,8 @@ MUST_USE enum err worker_new(unsigned index, const struct snapshot *snap, const 
 /* Takes the listening socket over. Before worker_start only. */
 MUST_USE enum err worker_listen(struct worker *w, int fd, bool tls);
 MUST_USE enum err worker_start(struct worker *w);
+/* One that is held takes connections from now on. ERR_NO_MEMORY: it goes on waiting; ask again. */
+MUST_USE enum err worker_open(struct worker *w);
 
 /* What a FEED_SNAPSHOT record carries to a worker: the snapshot with the keys there are for it and what is known
  * of its instances, so that no request falls between them. References are handed over. */

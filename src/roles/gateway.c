@@ -19,6 +19,8 @@
 #define LAME_DUCK_MS   250 /* readiness is down, but connections are still taken */
 #define SETTLE_TICK_MS 2
 #define LAST_TRACES_MS 1000
+#define FED_WAIT_MS    1000
+#define FED_LOOK_MS    4
 #define STORED_MEM     (64u << 20) /* products of the store, while a snapshot is built */
 
 /* --- configuration in force --- */
@@ -467,6 +469,7 @@ static enum err start_workers(struct gateway *g)
         w->keys_wanted_ctx = g;
         w->on_drained = on_drained;
         w->replay = g->replay;
+        w->held = g->fed_by != NULL;
         if (g->fed_by) w->on_applied = gateway_feed_applied;
         gateway_tracing_ring(g->tracing, w->spans);
     }
@@ -559,6 +562,23 @@ static void stop(struct gateway *g)
     (void)log_close();
 }
 
+/* What the store feeds comes within milliseconds of the start. Who connects meanwhile waits in the kernel's queue
+ * rather than being refused for it; so a process that takes over from another loses no request. Without the store it
+ * opens all the same: public routes and the file's keys need nobody. */
+static void on_open_time(struct timer *t)
+{
+    struct gateway *g = CONTAINER_OF(t, struct gateway, open_timer);
+    struct gateway_feed_status s = {.in_force = true};
+    if (g->draining) return;
+    if (g->fed_by) gateway_feed_status(g->fed_by, &s);
+    bool late = loop_now_ms(g->loop) >= g->open_until_ms, all = s.in_force || late;
+    for (uint32_t w = 0; g->fed_by && all && w < g->n_workers; w++) all = worker_open(g->workers[w]) == ERR_OK;
+    if (all)
+        child_ready(g->snap->generation);
+    else
+        timer_set(g->loop, t, loop_now_ms(g->loop) + FED_LOOK_MS);
+}
+
 int gateway_run(const struct gateway_options *options)
 {
     struct gateway g = {.options = *options, .exit_code = 1};
@@ -575,7 +595,9 @@ int gateway_run(const struct gateway_options *options)
                   log_u64("generation", g.snap->generation));
         if (options->on_ready) options->on_ready(&g, options->ctx);
         pages_forget_start();
-        child_ready(g.snap->generation);
+        g.open_until_ms = loop_now_ms(g.loop) + (g.fed_by ? FED_WAIT_MS : 0);
+        g.open_timer.on_time = on_open_time;
+        on_open_time(&g.open_timer);
         loop_run(g.loop);
         g.exit_code = 0;
     }

@@ -69,6 +69,8 @@ struct gateway {
     char admin_text[NET_TEXT_MAX];
     uint32_t preparing; /* key sets on their way through keyset_prepare */
     bool start_over;    /* the first of them are ready */
+    struct timer open_timer;
+    uint64_t open_until_ms; /* connections are taken then, whatever the store says */
     struct timer keys_timer, prepare_timer, reload_timer, drain_timer;
     struct control_reply *upgrade_reply;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
