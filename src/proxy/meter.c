@@ -25,7 +25,7 @@ void meter_free(struct meter **m)
 static uint8_t copy(char *to, str s)
 {
     size_t n = s.n < METER_NAME_MAX ? s.n : METER_NAME_MAX;
-    memcpy(to, s.p, n);
+    if (n) memcpy(to, s.p, n);
     return (uint8_t)n;
 }
 
