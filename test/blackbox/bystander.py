@@ -92,4 +92,7 @@ class Bystander:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # whoever asked has gone
+        os._exit(0)
