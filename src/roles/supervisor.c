@@ -685,7 +685,8 @@ int supervisor_run(const struct supervisor_options *o)
         return o->serve(o->ctx);
     }
     if (upgrade_trial(o, &code)) return code;
-    *s = (struct supervisor){.o = *o, .signals = -1, .bundle = -1, .coming = -1, .old_binary = -1, .trial_out = -1};
+    s->o = *o; /* the rest is zero as it stands; to write all of it would take a third of a megabyte */
+    s->signals = s->bundle = s->coming = s->old_binary = s->trial_out = -1;
     for (int i = 0; i < WARDS_MAX; i++) s->wards[i].fd = -1;
     return parent_run(s);
 }
