@@ -24,7 +24,7 @@
 #define CALM_MS         10000  /* who served so long did not die of its start */
 #define READER_MS       120000 /* for all files and commands */
 #define KILL_MS         3000   /* after having been told to end at once */
-#define PING_MS         1000
+#define READ_EVERY_MS   50     /* a child that asks and asks does not keep the machine busy */
 
 static struct supervisor supervisor; /* too large for a stack, and there is one */
 
@@ -180,6 +180,7 @@ void supervisor_read(struct supervisor *s, enum purpose purpose)
     }
     s->purpose = purpose;
     s->reading_for = s->asked;
+    s->read_ms = supervisor_now_ms();
     s->coming = memfd_create("sallyport", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     fflush(NULL);
     pid_t pid = s->coming >= 0 ? fork() : -1;
@@ -206,7 +207,7 @@ static void finish(struct supervisor *s, int code)
 
 static void no_bundle(struct supervisor *s, const char *why)
 {
-    enum purpose purpose = s->purpose;
+    enum purpose purpose = s->ending ? FOR_NOTHING : s->purpose;
     s->purpose = FOR_NOTHING;
     drop_coming(s);
     if (purpose == FOR_START) {
@@ -259,7 +260,7 @@ static void read_done(struct supervisor *s, int status)
 {
     struct plan plan;
     s->reader = 0;
-    if (status != 0 || bundle_plan(s->coming, &plan) != ERR_OK) {
+    if (s->ending || status != 0 || bundle_plan(s->coming, &plan) != ERR_OK) {
         no_bundle(s, s->reader_deadline_ms <= supervisor_now_ms() ? "its files or commands took too long"
                                                                   : "the process that reads it failed");
         return;
@@ -328,9 +329,6 @@ static void reloaded(struct supervisor *s, struct ward *w, bool in_force)
     if (in_force && s->coming >= 0) take_coming(s);
     drop_coming(s);
     notify_ready();
-    if (!s->reload_again) return;
-    s->reload_again = false;
-    supervisor_read(s, FOR_RELOAD);
 }
 
 static void heard(struct supervisor *s, struct ward *w, const struct wire_message *m)
@@ -346,9 +344,7 @@ static void heard(struct supervisor *s, struct ward *w, const struct wire_messag
     case WIRE_FREED: freed(s, w); break;
     case WIRE_WANT_BUNDLE:
         if (w == s->serving) s->asked = m->number;
-        if (w == s->serving && w->life == LIFE_SERVING && s->old_binary < 0 && s->coming < 0)
-            supervisor_read(s, FOR_RELOAD);
-        else if (w == s->serving && w->life == LIFE_SERVING && s->old_binary < 0)
+        if (w == s->serving && w->life == LIFE_SERVING && s->old_binary < 0)
             s->reload_again = true;
         else
             supervisor_tell(s, w, WIRE_NO_BUNDLE, m->number, STR("another process is about to take over"));
@@ -479,10 +475,7 @@ static void take_signals(struct supervisor *s)
         if (i.ssi_signo == SIGTERM || i.ssi_signo == SIGINT) end(s);
         if (i.ssi_signo == SIGUSR2 && !s->ending) upgrade_begin(s, 0);
         if (i.ssi_signo != SIGHUP || s->ending) continue;
-        if (s->old_binary < 0 && s->serving && s->serving->life == LIFE_SERVING && s->coming < 0)
-            supervisor_read(s, FOR_RELOAD);
-        else
-            s->reload_again = true;
+        s->reload_again = true;
     }
     reap(s);
 }
@@ -528,23 +521,31 @@ static void start_again(struct supervisor *s, uint64_t now)
     if (!s->serving) s->restart_ms = now + BACK_OFF_MAX_MS;
 }
 
+/* Asked for, and somebody is there to take it. */
+static bool reload_due(const struct supervisor *s)
+{
+    return s->reload_again && !s->reader && s->coming < 0 && s->old_binary < 0 && s->serving &&
+           s->serving->life == LIFE_SERVING;
+}
+
 static void on_time(struct supervisor *s)
 {
     uint64_t now = supervisor_now_ms();
     for (int i = 0; i < WARDS_MAX; i++) {
         struct ward *w = &s->wards[i];
         if (!w->pid || !w->deadline_ms || now < w->deadline_ms) continue;
-        if (w->life != LIFE_DRAINING)
-            log_event(LOG_LEVEL_ERROR, log_msg("a process does not begin to serve: it is ended"),
-                      log_u64("pid", (uint64_t)w->pid));
+        log_event(LOG_LEVEL_ERROR,
+                  log_msg(w->life != LIFE_DRAINING ? "a process does not begin to serve: it is killed"
+                          : s->told > 1            ? "a process does not end at once: it is killed"
+                                                   : "a process does not give up the store: it is killed"),
+                  log_u64("pid", (uint64_t)w->pid));
         kill(w->pid, SIGKILL);
         w->deadline_ms = now + KILL_MS;
     }
     if (s->reader && now >= s->reader_deadline_ms) kill(s->reader, SIGKILL);
     if (s->trial && now >= s->trial_deadline_ms) kill(s->trial, SIGKILL);
     if (s->restart_ms && now >= s->restart_ms && !s->ending) start_again(s, now);
-    if (s->reload_again && !s->reader && s->coming < 0 && s->old_binary < 0 && s->serving &&
-        s->serving->life == LIFE_SERVING) {
+    if (reload_due(s) && now >= s->read_ms + READ_EVERY_MS) {
         s->reload_again = false;
         supervisor_read(s, FOR_RELOAD);
     }
@@ -565,7 +566,7 @@ static int wait_ms(const struct supervisor *s)
     if (s->trial) sooner(&at, s->trial_deadline_ms);
     sooner(&at, s->restart_ms);
     if (s->watchdog_ms) sooner(&at, now + s->watchdog_ms / 8);
-    if (s->reload_again) sooner(&at, now + PING_MS);
+    if (reload_due(s)) sooner(&at, s->read_ms + READ_EVERY_MS);
     if (at == UINT64_MAX) return -1;
     return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now) + 1;
 }

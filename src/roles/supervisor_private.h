@@ -54,10 +54,10 @@ struct supervisor {
     int bundle, coming; /* the last that was taken; one being made or being looked at. -1: none */
     pid_t reader;
     enum purpose purpose;
-    uint64_t reader_deadline_ms;
-    uint64_t asked, reading_for; /* the last question for it; the one before the reader began */
-    bool reload_again; /* asked for while one was being made */
-    bool served;       /* somebody was ready at some time */
+    uint64_t reader_deadline_ms, read_ms; /* read_ms: when the last began */
+    uint64_t asked, reading_for;          /* the last question for it; the one before the reader began */
+    bool reload_again;                    /* asked for while one was being made */
+    bool served;                          /* somebody was ready at some time */
     bool ending, finished;
     unsigned told; /* how often */
     int code;
