@@ -260,9 +260,8 @@ static enum step take_limits(struct exchange *x)
         limiter_give(l, c, n, x->started_ns);
         return next;
     }
-    for (size_t i = which = 0; i < n; i++)
-        if (c[i].left < c[which].left) which = i;
-    tell(x, rules, n, rules[which], c[which].left, seconds(c[which].whole_ns));
+    which = n > 1 ? limiter_tightest(c, n) : 0;
+    tell(x, rules, n, rules[which], limiter_left(&c[which]), seconds(c[which].whole_ns));
     return next;
 }
 

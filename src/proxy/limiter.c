@@ -1,7 +1,5 @@
 #include "proxy/limiter.h"
 
-#include "proxy/words.h"
-
 #include <stdlib.h>
 
 #define GRACE_NS    UINT64_C(100000000) /* longer than the turns of two workers may lie apart */
@@ -22,7 +20,7 @@ struct limiter_rate limiter_rate_of(uint32_t count, uint64_t period_ns, uint32_t
     if (interval == 0) interval = 1;
     if (interval > HORIZON_MAX) interval = HORIZON_MAX;
     uint64_t most = HORIZON_MAX / interval, many = burst ? burst : 1;
-    return (struct limiter_rate){interval, (many < most ? many : most) * interval};
+    return (struct limiter_rate){interval, (many < most ? many : most) * interval, 1.0 / (double)interval};
 }
 
 enum err limiter_new(uint32_t slots, struct limiter **out)
@@ -49,85 +47,83 @@ void limiter_free(struct limiter **out)
 
 /* --- one charge --- */
 
-static struct words *words_of(const struct limiter *l, unsigned tier)
-{
-    return tier == TIER_OWN ? l->own : l->shared;
-}
-
-static uint64_t key_of(const struct limiter_charge *c, unsigned tier)
-{
-    if (tier == TIER_OWN) return words_key(c->id, c->subject, TIER_OWN);
-    return words_key(c->id, tier == TIER_AMONG ? c->among : 0, tier);
-}
-
-/* Neighbours share the horizon and step in smaller intervals. */
-static uint64_t interval_of(const struct limiter_charge *c)
+/* The word that counts him in that tier. Neighbours share the horizon and step in smaller intervals. */
+static void in_tier(const struct limiter *l, struct limiter_charge *c, uint8_t tier)
 {
     static const uint64_t parts[TIERS] = {1, LIMITER_NEIGHBOURS, LIMITER_EVERYBODY};
-    if (LIKELY(c->private_tier == TIER_OWN)) return c->rate.interval_ns;
-    uint64_t interval = c->rate.interval_ns / parts[c->private_tier];
-    return interval ? interval : 1;
+    const uint64_t who[TIERS] = {c->subject, c->among, 0};
+    uint64_t interval = c->rate.interval_ns / parts[tier];
+    c->found = (struct limiter_found){.in = l->shared,
+                                      .key = words_key(c->id, who[tier], tier),
+                                      .interval_ns = interval ? interval : 1,
+                                      .tier = tier};
+}
+
+static inline void find(const struct limiter *l, struct limiter_charge *c)
+{
+    struct limiter_found *f = &c->found;
+    f->in = l->own;
+    f->key = words_key(c->id, c->subject, TIER_OWN);
+    f->interval_ns = c->rate.interval_ns;
+    f->tier = TIER_OWN;
+    if (words_find(f->in, f->key, &f->word) != ERR_OK) f->word = (struct word){NULL, 0};
 }
 
 /* The word behind one more request, and what there is to tell; 0: that would be too far ahead. */
-static uint64_t step(struct limiter_charge *c, uint64_t word, uint64_t now_ns)
+static inline uint64_t step(struct limiter_charge *c, uint64_t now_ns)
 {
-    uint64_t interval = interval_of(c), ahead = word > now_ns ? word - now_ns : 0, next = ahead + interval;
-    if (next > c->rate.horizon_ns) {
-        c->left = 0;
+    uint64_t word = c->found.word.seen, ahead = word > now_ns ? word - now_ns : 0, next = ahead + c->found.interval_ns;
+    if (UNLIKELY(next > c->rate.horizon_ns)) {
+        c->room_ns = 0;
         c->whole_ns = ahead;
         c->retry_ns = next - c->rate.horizon_ns;
         return 0;
     }
-    c->left = (c->rate.horizon_ns - next) / interval;
+    c->room_ns = c->rate.horizon_ns - next;
     c->whole_ns = next;
     c->retry_ns = 0;
     return now_ns + next;
 }
 
-/* Which word counts this charge, and what it says. A word of his own is his as long as it stands; a new one is made
- * only when it is taken, so looking costs nobody any room. */
-static bool look(struct limiter *l, struct limiter_charge *c, uint64_t now_ns)
+/* Takes one by the word that was found, or as it is by now. ERR_OK; ERR_DENIED; ERR_LIMIT: no room in this tier. */
+static enum err take(struct limiter_charge *c, uint64_t now_ns)
 {
-    struct word word = {NULL, 0};
-    if (words_find(words_of(l, c->private_tier), c->private_key, &word) != ERR_OK) word.seen = 0;
-    return step(c, word.seen, now_ns) != 0;
-}
-
-static void to_neighbours(struct limiter *l, struct limiter_charge *c)
-{
-    c->private_tier++;
-    c->private_key = key_of(c, c->private_tier);
-    atomic_fetch_add_explicit(&l->crowded, 1, memory_order_relaxed);
-}
-
-/* ERR_OK; ERR_DENIED; ERR_LIMIT: no room in this tier. */
-static enum err take(struct limiter *l, struct limiter_charge *c, uint64_t now_ns)
-{
-    struct words *w = words_of(l, c->private_tier);
-    struct word word;
+    struct limiter_found *f = &c->found;
     for (int tries = 0; tries < TRIES; tries++) {
-        enum err e = words_find(w, c->private_key, &word);
-        uint64_t next = step(c, e == ERR_OK ? word.seen : 0, now_ns);
-        if (!next) return ERR_DENIED;
-        if (e == ERR_OK) {
-            if (LIKELY(words_change(&word, next))) return ERR_OK;
-            continue;
+        uint64_t next = step(c, now_ns);
+        if (UNLIKELY(!next)) return ERR_DENIED;
+        if (LIKELY(f->word.slot != NULL)) {
+            if (LIKELY(words_change(&f->word, next))) return ERR_OK;
+        } else {
+            enum err e = words_enter(f->in, f->key, now_ns, next, &f->word);
+            if (e == ERR_CONFLICT) continue;
+            return e;
         }
-        e = words_enter(w, c->private_key, now_ns, next, &word);
-        if (e != ERR_CONFLICT) return e;
+        if (words_find(f->in, f->key, &f->word) != ERR_OK) f->word = (struct word){NULL, 0};
     }
     return ERR_DENIED; /* so many are quicker that whoever waits would have been refused */
 }
 
-static void give(struct limiter *l, const struct limiter_charge *c, uint64_t now_ns)
+static enum err take_somewhere(struct limiter *l, struct limiter_charge *c, uint64_t now_ns)
+{
+    enum err e = take(c, now_ns);
+    while (UNLIKELY(e == ERR_LIMIT) && c->found.tier + 1 < TIERS) {
+        in_tier(l, c, (uint8_t)(c->found.tier + 1));
+        atomic_fetch_add_explicit(&l->crowded, 1, memory_order_relaxed);
+        if (words_find(c->found.in, c->found.key, &c->found.word) != ERR_OK) c->found.word = (struct word){NULL, 0};
+        e = take(c, now_ns);
+    }
+    if (e == ERR_LIMIT) c->retry_ns = c->whole_ns = UINT64_C(1000000000); /* not even a word for everybody */
+    return e;
+}
+
+static void give(const struct limiter_charge *c, uint64_t now_ns)
 {
     struct word word;
-    uint64_t interval = interval_of(c);
     for (int tries = 0; tries < TRIES; tries++) {
-        if (words_find(words_of(l, c->private_tier), c->private_key, &word) != ERR_OK) return;
-        if (word.seen <= now_ns || word.seen <= interval) return; /* whole again, or nearly */
-        if (words_change(&word, word.seen - interval)) return;
+        if (words_find(c->found.in, c->found.key, &word) != ERR_OK) return;
+        if (word.seen <= now_ns || word.seen <= c->found.interval_ns) return; /* whole again, or nearly */
+        if (words_change(&word, word.seen - c->found.interval_ns)) return;
     }
 }
 
@@ -135,18 +131,18 @@ static void give(struct limiter *l, const struct limiter_charge *c, uint64_t now
 
 void limiter_give(struct limiter *l, const struct limiter_charge *c, size_t n, uint64_t now_ns)
 {
-    for (size_t i = 0; i < n; i++) give(l, &c[i], now_ns);
+    (void)l;
+    for (size_t i = 0; i < n; i++) give(&c[i], now_ns);
 }
 
-static enum err look_at_all(struct limiter *l, struct limiter_charge *c, size_t n, uint64_t now_ns, size_t *which)
+/* A word of his own is his as long as it stands; a new one is made only when it is taken, so looking costs nobody any
+ * room. */
+static enum err look_at_all(struct limiter_charge *c, size_t n, uint64_t now_ns, size_t *which)
 {
     bool refused = false;
     uint64_t longest = 0;
     for (size_t i = 0; i < n; i++) {
-        c[i].private_tier = TIER_OWN;
-        c[i].private_key = key_of(&c[i], TIER_OWN);
-        if (n == 1) return ERR_OK; /* a single one is looked at as it is taken */
-        if (look(l, &c[i], now_ns)) continue;
+        if (LIKELY(step(&c[i], now_ns))) continue;
         if (!refused || c[i].retry_ns > longest) {
             longest = c[i].retry_ns;
             *which = i;
@@ -158,17 +154,30 @@ static enum err look_at_all(struct limiter *l, struct limiter_charge *c, size_t 
 
 enum err limiter_take(struct limiter *l, struct limiter_charge *c, size_t n, uint64_t now_ns, size_t *which)
 {
-    enum err e = look_at_all(l, c, n, now_ns, which);
+    for (size_t i = 0; i < n; i++) find(l, &c[i]);
+    enum err e = n > 1 ? look_at_all(c, n, now_ns, which) : ERR_OK; /* a single one is looked at as it is taken */
     if (e != ERR_OK) return e;
     for (size_t i = 0; i < n; i++) {
-        while ((e = take(l, &c[i], now_ns)) == ERR_LIMIT && c[i].private_tier + 1 < TIERS) to_neighbours(l, &c[i]);
+        e = take_somewhere(l, &c[i], now_ns);
         if (LIKELY(e == ERR_OK)) continue;
-        if (e == ERR_LIMIT) c[i].retry_ns = c[i].whole_ns = UINT64_C(1000000000); /* not even a word for everybody */
         limiter_give(l, c, i, now_ns);
         *which = i;
         return ERR_DENIED;
     }
     return ERR_OK;
+}
+
+uint64_t limiter_left(const struct limiter_charge *c)
+{
+    return c->room_ns / (c->found.interval_ns ? c->found.interval_ns : 1);
+}
+
+size_t limiter_tightest(const struct limiter_charge *c, size_t n)
+{
+    size_t least = 0;
+    for (size_t i = 1; i < n; i++)
+        if ((double)c[i].room_ns * c[i].rate.per_ns < (double)c[least].room_ns * c[least].rate.per_ns) least = i;
+    return least;
 }
 
 uint64_t limiter_crowded(const struct limiter *l)

@@ -15,7 +15,7 @@
 #ifndef SALLYPORT_PROXY_LIMITER_H
 #define SALLYPORT_PROXY_LIMITER_H
 
-#include "base/str.h"
+#include "proxy/words.h"
 
 #define LIMITER_SLOTS      (1u << 20) /* of a gateway: 16 MB of addresses, used page by page */
 #define LIMITER_NEIGHBOURS 16
@@ -28,6 +28,7 @@ struct limiter;
  * Horizon: as far ahead as the word may lead, burst × interval, at most 36 years. */
 struct limiter_rate {
     uint64_t interval_ns, horizon_ns;
+    double per_ns; /* 1 / interval_ns: tells which of several is the tightest without dividing */
 };
 /* count, burst: at least 1; period: at least 1 ns. */
 struct limiter_rate limiter_rate_of(uint32_t count, uint64_t period_ns, uint32_t burst);
@@ -39,11 +40,16 @@ struct limiter_charge {
     uint64_t among;   /* with whom he is counted when there is no room: a network, a product */
     struct limiter_rate rate;
     /* told */
-    uint64_t left;     /* requests that would still be let through now */
+    uint64_t room_ns;  /* of the horizon that is left: limiter_left */
     uint64_t whole_ns; /* until then from now, the allowance is whole again */
     uint64_t retry_ns; /* refused: from now on until one would be let through */
-    uint64_t private_key;
-    uint8_t private_tier;
+    struct limiter_found {
+        struct words *in;
+        struct word word; /* {NULL, 0}: there is none yet */
+        uint64_t key;
+        uint64_t interval_ns;
+        uint8_t tier;
+    } found; /* private */
 };
 
 /* slots: a power of two, 64 at least. ERR_NO_MEMORY. */
@@ -53,8 +59,12 @@ void limiter_free(struct limiter **l);
 
 /* All or none: every charge is looked at before any is taken, and what was taken when another thread was quicker is
  * given back. ERR_OK: all are taken. ERR_DENIED: *which (of several the one that lasts longest) refuses, with retry_ns.
- * `left`, `whole_ns` are told in both cases. */
+ * `room_ns`, `whole_ns` are told in both cases. */
 MUST_USE enum err limiter_take(struct limiter *l, struct limiter_charge *c, size_t n, uint64_t now_ns, size_t *which);
+/* How many requests would still be let through now. */
+uint64_t limiter_left(const struct limiter_charge *c);
+/* The one of n with the least left. */
+size_t limiter_tightest(const struct limiter_charge *c, size_t n);
 /* Gives back what limiter_take has taken. */
 void limiter_give(struct limiter *l, const struct limiter_charge *c, size_t n, uint64_t now_ns);
 

@@ -98,8 +98,7 @@ uint64_t words_key(uint64_t a, uint64_t b, uint64_t c)
     uint64_t v2 = sip_key[0] ^ 0x6c7967656e657261u, v3 = sip_key[1] ^ 0x7465646279746573u;
     SIP_WORD(a);
     SIP_WORD(b);
-    SIP_WORD(c);
-    SIP_WORD(UINT64_C(24) << 56);
+    SIP_WORD(UINT64_C(16) << 56 ^ c); /* what is left of a third word, and the length */
     v2 ^= 0xff;
     SIP_ROUND;
     SIP_ROUND;
@@ -185,7 +184,8 @@ static enum look look(const struct place *p, uint64_t key, struct word *out)
     return found;
 }
 
-/* A slot for the key, ENTERING, in the emptier bucket. ERR_LIMIT; ERR_AGAIN: another thread was quicker. */
+/* A slot for the key, ENTERING, in its first bucket or, when that fills, in the emptier one. ERR_LIMIT; ERR_AGAIN:
+ * another thread was quicker. */
 static enum err claim(struct words *w, const struct place *p, uint64_t key, uint64_t now_ns, struct word *out)
 {
     struct word first[2] = {{NULL, 0}, {NULL, 0}};
@@ -196,7 +196,8 @@ static enum err claim(struct words *w, const struct place *p, uint64_t key, uint
         if (!passed(w, word, now_ns)) continue;
         if (room[i / BUCKET]++ == 0) first[i / BUCKET] = (struct word){s, word};
     }
-    struct word *at = &first[room[1] > room[0]];
+    /* the first as long as it is half empty: then a word is found at the first look */
+    struct word *at = &first[room[0] < BUCKET / 2 && room[1] > room[0]];
     if (!at->slot) return ERR_LIMIT;
     if (!atomic_compare_exchange_strong(&at->slot->word, &at->seen, MOVING)) return ERR_AGAIN;
     uint64_t stamp = atomic_fetch_add_explicit(&w->stamps, 1, memory_order_relaxed);

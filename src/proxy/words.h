@@ -35,7 +35,7 @@ MUST_USE enum err words_new(uint32_t slots, uint64_t grace_ns, struct words **ou
 /* No thread may use it any more. NULL is fine. */
 void words_free(struct words **w);
 
-/* SipHash-1-3 of three numbers with the key of this process; never 0. */
+/* SipHash-1-3 of the numbers with the key of this process; never 0. c: below 2^56. */
 uint64_t words_key(uint64_t a, uint64_t b, uint64_t c);
 
 /* The word of that key, also one whose time has passed. ERR_NOT_FOUND. */

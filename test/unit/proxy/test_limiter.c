@@ -61,12 +61,12 @@ static void a_burst_then_the_rate(void **state)
     struct limiter_charge c = charge(1, 1, 5, 60 * S, 5);
     for (uint64_t i = 0; i < 5; i++) {
         assert_true(take(l, &c, T0));
-        assert_int_equal(c.left, 4 - i);
+        assert_int_equal(limiter_left(&c), 4 - i);
         assert_int_equal(c.whole_ns, (i + 1) * 12 * S);
     }
     assert_false(take(l, &c, T0));
     assert_int_equal(c.retry_ns, 12 * S);
-    assert_int_equal(c.left, 0);
+    assert_int_equal(limiter_left(&c), 0);
     assert_false(take(l, &c, T0 + 12 * S - 1));
     assert_int_equal(c.retry_ns, 1);
     assert_true(take(l, &c, T0 + 12 * S));
