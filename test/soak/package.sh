@@ -3,6 +3,7 @@
 # Then the image made of the same binary: what others' tools say of it, and whether it runs as nobody with nothing.
 #
 # usage: test/soak/package.sh [PACKAGE.deb]     needs root, debootstrap, a mirror (that of this machine's sources)
+# shellcheck disable=SC2016  # expanded where it is said to
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 if [ "${1:-}" != inside ]; then
@@ -10,7 +11,7 @@ if [ "${1:-}" != inside ]; then
     exec unshare --mount --propagation private bash "$0" inside "$@"
 fi
 shift
-deb=${1:-$(ls -t build-package/sallyport_*.deb 2>/dev/null | head -n 1)}
+deb=${1:-$(find build-package -maxdepth 1 -name "sallyport_*.deb" -printf "%T@ %p\n" 2>/dev/null | sort -rn | head -n 1 | cut -d " " -f 2)}
 [ -f "$deb" ] || {
     echo "no package: ./do package"
     exit 1
@@ -43,7 +44,6 @@ holds() {
     fi
 }
 in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
-# alone COMMAND…: in a network of its own, where the package's ports are nobody else's
 files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg -o -path ./var/log \) -prune -o -print | LC_ALL=C sort); }
 
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -119,7 +119,6 @@ files >"$work/after"
 holds "nothing of it is left" sh -c "! comm -13 '$work/before' '$work/after' | grep -E 'sallyport'"
 
 echo "# the image"
-# shellcheck disable=SC2012
 binary=build-package/build/sallyport
 if [ -x "$binary" ]; then
     holds "is built" packaging/oci/build "$binary" "$work/image"

@@ -128,8 +128,7 @@ for _ in 1 2 3 4; do
     floods+=($!)
 done
 wait "${floods[@]}"
-said=$(sort "$logs/flood" | uniq -c)
-echo "$said" | sed 's/^/    /'
+uniq -c <(sort "$logs/flood") | sed "s/^/    /"
 holds "it gets what it may, and 429 for the rest" test "$(grep -c 429 "$logs/flood")" -gt 900 -a "$(grep -c 200 "$logs/flood")" -ge 20
 holds "and nothing else" test "$(grep -vcE '^(200|429)$' "$logs/flood")" -eq 0
 shows "curl -s -i --cacert ca.pem --resolve api.example.test:$gateway:127.0.0.1 -H 'apikey: $partner' $url/items | grep -iE '^(HTTP|retry-after|ratelimit)'"
