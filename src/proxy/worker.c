@@ -11,6 +11,7 @@
 #define DRAIN_TICK_MS    50
 #define DRAIN_IDLE_MS    500 /* an idle client may still send a request that is on its way */
 #define ACCEPT_AGAIN_MS  50
+#define SCARCE_MS        200
 #define ACCEPT_MAX       512 /* in one go: then those who are connected already have their turn */
 #define SHAKING_MAX      512 /* handshakes at once: each may hold 100 kB */
 #define TOKEN_SETS       1024u
@@ -343,9 +344,17 @@ enum err worker_drain(struct worker *w, uint32_t drain_ms)
 
 /* --- accepting --- */
 
+/* Until when the process takes no new clients, because the requests of those it has lack descriptors: one that is freed
+ * for a request must not go to whoever knocks next. Of all workers; written only when there are none left. */
+static _Atomic uint64_t scarce_until_ms;
+
 static void accept_some(struct worker_listener *l, unsigned max)
 {
     struct worker *w = l->worker;
+    if (UNLIKELY(atomic_load_explicit(&scarce_until_ms, memory_order_relaxed) > loop_now_ms(w->loop)) && !w->draining) {
+        timer_set(w->loop, &l->again, loop_now_ms(w->loop) + ACCEPT_AGAIN_MS);
+        return;
+    }
     for (unsigned n = 0;; n++) {
         if (n == max) {
             timer_set(w->loop, &l->again, loop_now_ms(w->loop) + 1);
@@ -405,6 +414,7 @@ static void begin_accepting(struct worker *w)
 
 bool worker_reclaim(struct worker *w)
 {
+    atomic_store_explicit(&scarce_until_ms, loop_now_ms(w->loop) + SCARCE_MS, memory_order_relaxed);
     size_t i = 0;
     for (const struct map_slot *s = map_next(&w->upstreams, &i); s; s = map_next(&w->upstreams, &i)) {
         struct h1_client *c = upstream_take(s->value);
@@ -449,7 +459,7 @@ static void begin_drain(struct worker *w, uint32_t drain_ms)
         for (struct worker_listener *l = w->listeners; l; l = l->next) {
             accept_some(l, 16 * ACCEPT_MAX); /* who is in the queue has been promised a connection */
             timer_clear(w->loop, &l->again);
-            watch_close(&l->watch);
+            watch_drop(w->loop, &l->watch);
         }
         server_env_drain(&w->server);
     }
@@ -587,7 +597,7 @@ void worker_free(struct worker **out)
     while (w->listeners) {
         struct worker_listener *l = w->listeners;
         w->listeners = l->next;
-        watch_close(&l->watch);
+        watch_drop(w->loop, &l->watch);
         free(l);
     }
     if (w->loop) loop_turn(w->loop, 0);                    /* lets connections free themselves, and letters arrive */
