@@ -14,7 +14,7 @@ import threading
 import time
 
 import port
-from bystander import Bystander
+from bystander import Bystander, serving
 from port import Client, Failure, Gateway, Issuer, Key, Shop, Upstream, bearer, check, equal, eventually
 from signing import Authority, tls_client
 
@@ -382,7 +382,7 @@ def slow_reader():
                 pass
         time.sleep(0.05)
     check(open_now() <= 3, "they are kept for more than 12 s")
-    with open("/proc/%d/status" % f.shop.gateway.pid) as status:
+    with open("/proc/%d/status" % serving(f.shop.gateway.pid)) as status:
         peak = int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
     check(peak < port.memory(60000), "memory: %d kB" % peak)
     for c in clients:

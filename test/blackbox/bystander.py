@@ -34,6 +34,73 @@ def _ask(sock, request):
     return head.split(b" ", 2)[1].decode()
 
 
+def serve(address):
+    """A service that answers everything at once, for as long as standard input is open. address: a port, or a path."""
+    import selectors
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
+    listener = socket.socket(socket.AF_UNIX) if address.startswith("/") else socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address if address.startswith("/") else ("127.0.0.1", int(address)))
+    listener.listen(1024)
+    ready = selectors.DefaultSelector()
+    ready.register(listener, selectors.EVENT_READ)
+    ready.register(sys.stdin, selectors.EVENT_READ)
+    print(listener.getsockname()[1], flush=True)
+    taken = 0
+    while True:
+        for key, _ in ready.select():
+            if key.fileobj is sys.stdin:
+                line = sys.stdin.readline()
+                if not line:
+                    return
+                print(taken, flush=True)
+            elif key.fileobj is listener:
+                sock, _ = listener.accept()
+                taken += 1
+                ready.register(sock, selectors.EVENT_READ)
+            else:
+                try:
+                    data = key.fileobj.recv(65536)
+                    if data:
+                        key.fileobj.sendall(answer * data.count(b"\r\n\r\n"))
+                        continue
+                except OSError:
+                    pass
+                ready.unregister(key.fileobj)
+                key.fileobj.close()
+
+
+class Service:
+    """`serve` in a process of its own."""
+
+    def __init__(self, address="0"):
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--serve", address],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        said = self.process.stdout.readline().strip()
+        self.address = "unix:" + address if address.startswith("/") else "127.0.0.1:" + said
+        self.port = None if address.startswith("/") else int(said)
+
+    def connections(self):
+        """How many it has taken."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def signal(self, signo):
+        self.process.send_signal(signo)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def serving(pid):
+    """The process that serves: the last child of that one, or itself."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        children = file.read().split()
+    return serving(int(children[-1])) if children else pid
+
+
 def main():
     """Until standard input ends; a line on it is answered with what there was since the last one."""
     port, request = int(sys.argv[1]), sys.argv[2].encode()
@@ -93,6 +160,9 @@ class Bystander:
 
 if __name__ == "__main__":
     try:
-        main()
+        if sys.argv[1] == "--serve":
+            serve(sys.argv[2])
+        else:
+            main()
     except BrokenPipeError:  # whoever asked has gone
         os._exit(0)
