@@ -228,14 +228,14 @@ def partners(config):
 @port.test("certificates of clients: the pinned one is its product, resumed too; foreign, expired, self-signed: no handshake")
 def client_certificates():
     with Secure(tls={"clients": {"ca": file("ca.pem")}}, change=partners) as s:
-        context = trusting(mine="partner")
-        session = None
-        for k in range(4):
-            with s.secure(context, session=session) as c:
-                equal(c.get("/cert/x", host="localhost").status, 200, "status with the pinned certificate")
-                equal(c.sock.session_reused, k > 0, "resumed")
-                session = c.sock.session
-            equal(s.upstream.last().all("x-product"), ["partner"], "X-Product")
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            context, session = trusting(mine="partner", maximum_version=version), None
+            for k in range(4):
+                with s.secure(context, session=session) as c:
+                    equal(c.get("/cert/x", host="localhost").status, 200, "status with the pinned certificate")
+                    equal(c.sock.session_reused, k > 0, "resumed")
+                    session = c.sock.session
+                equal(s.upstream.last().all("x-product"), ["partner"], "X-Product")
         with s.secure() as c:
             equal(c.get("/cert/x", host="localhost").status, 401, "status without a certificate")
             equal(c.get("/public/x", host="localhost").status, 200, "without a certificate, where none is needed")
