@@ -306,6 +306,34 @@ def restart():
         check(1200 - 2000 // 20 <= let <= 1200, "%d of 1200 are left behind a kill" % let)
 
 
+@port.test("a quota in the file is changed: in force with the reload, what was used counts")
+def changed():
+    with with_quota(20) as s:
+        key = [("apikey", s.key.text)]
+        equal(burn(s.port, key, 30), {200: 20, EXHAUSTED: 10}, "before")
+        s.gateway.config["products"]["shop"]["quota"]["requests"] = 50
+        s.gateway.write_config()
+        equal(s.gateway.reload()[0], 0, "reload")
+        equal(burn(s.port, key, 40), {200: 30, EXHAUSTED: 10}, "more")
+        del s.gateway.config["products"]["shop"]["quota"]
+        s.gateway.write_config()
+        equal(s.gateway.reload()[0], 0, "reload")
+        equal(burn(s.port, key, 40), {200: 40}, "none")
+
+
+@port.test("an upgrade: what was in hand is given back, what was counted is written")
+def upgrade():
+    with with_quota(1000, engine="sqlite") as s:
+        key = [("apikey", s.key.text)]
+        equal(burn(s.port, key, 500), {200: 500}, "before")
+        code, out, err = s.gateway.cli("upgrade", seconds=30)
+        equal(code, 0, "upgrade (%s)" % (out + err))
+        equal(burn(s.port, key, 600), {200: 500, EXHAUSTED: 100}, "behind it")
+        s.gateway.stop()
+        start(s.gateway)
+        equal(usage(s.gateway)["total"]["requests"], 1100, "usage")
+
+
 @port.test("two gateways share a quota: together not one too many, and the end is known to both within a second")
 def shared():
     with with_quota(3000, engine="sqlite") as s:
