@@ -1,7 +1,7 @@
 # soak: what takes long, in named parts that are not repeated once they have passed (./do soak [PART…], ./do soak again)
 # shellcheck shell=bash disable=SC2086
 # A part that has passed for this very tree is skipped; stop at any time and go on later. Less than an hour in all.
-parts=(lint package thread memcheck fuzz store users times reload load)
+parts=(lint package thread memcheck fuzz store users times slow reload load)
 state=build-soak
 mkdir -p $state
 [ "${1:-}" = again ] && rm -f $state/*.passed && shift
@@ -59,6 +59,11 @@ part_times() {
     build_tests
     BUILD=$PWD/build-test SAMPLES=${SAMPLES:-10000} python3 test/blackbox/authentication.py "times that tell nothing"
 }
+# fifteen thousand clients that send their heads a byte at a time; needs 17,000 descriptors
+part_slow() {
+    build_product
+    BUILD=$PWD/build python3 test/soak/slow_clients.py "${SLOW:-15000}"
+}
 # configuration swapped over and over under load: not one request may fail
 part_reload() {
     build_product
@@ -73,7 +78,7 @@ part_load() {
 [ $# -gt 0 ] && parts=("$@")
 passed=0 failed=0
 for part in "${parts[@]}"; do
-    declare -F "part_$part" >/dev/null || die "no part '$part'; there is: lint package thread memcheck fuzz store users times reload load"
+    declare -F "part_$part" >/dev/null || die "no part '$part'; there is: lint package thread memcheck fuzz store users times slow reload load"
     if [ "$(cat "$state/$part.passed" 2>/dev/null)" = "$tree" ]; then
         printf '%-10s has passed for this tree\n' "$part"
         passed=$((passed + 1))
