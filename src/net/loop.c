@@ -123,6 +123,8 @@ void watch_drop(struct loop *l, struct watch *w)
 {
     for (int i = 0; i < l->n_events; i++)
         if (l->events[i].data.ptr == w) l->events[i].data.ptr = NULL;
+    /* another process may have the file, too: then epoll forgets it only when it is told */
+    if (w->fd >= 0) (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
     watch_close(w);
 }
 

@@ -60,7 +60,8 @@ uint64_t loop_wall_ms(const struct loop *l); /* Unix milliseconds */
 MUST_USE enum err watch_add(struct loop *l, struct watch *w, uint32_t events);
 /* Closes the descriptor and forgets it; safe to repeat. */
 void watch_close(struct watch *w);
-/* The same, and what this turn still has for it is forgotten: its memory may go right away. */
+/* The same, and what this turn still has for it is forgotten: its memory may go right away. The way to close what other
+ * processes may have, too: listening sockets. */
 void watch_drop(struct loop *l, struct watch *w);
 /* Forgets the descriptor without closing it and returns it. */
 int watch_release(struct loop *l, struct watch *w);

@@ -392,7 +392,7 @@ static void on_drain_time(struct timer *t)
 {
     struct gateway *g = CONTAINER_OF(t, struct gateway, drain_timer);
     if (g->draining && !g->started) { /* the lame duck's time is over */
-        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers && traces_gone(g) &&
+        if (__atomic_load_n(&g->n_drained, __ATOMIC_ACQUIRE) == g->n_workers && !g->handing_over && traces_gone(g) &&
             gateway_limits_gone(g)) {
             loop_stop(g->loop);
             return;

@@ -38,6 +38,7 @@ static void on_no_bundle(void *ctx, str why)
 static void on_drain(void *ctx, unsigned how)
 {
     struct gateway *g = ctx;
+    g->handing_over = false;
     if (how == WIRE_DRAIN_TAKEN_OVER) control_server_deaf(g->control);
     gateway_drain(g, how);
 }
@@ -48,6 +49,7 @@ static void on_hand_over(void *ctx)
 {
     struct gateway *g = ctx;
     control_server_deaf(g->control);
+    g->handing_over = true;
     gateway_drain(g, WIRE_DRAIN_TAKEN_OVER);
     gateway_limits_leave(g);
     if (g->fed_by) gateway_feed_leave(g->fed_by);

@@ -72,6 +72,7 @@ struct gateway {
     struct timer open_timer;
     uint64_t open_until_ms; /* connections are taken then, whatever the store says */
     struct timer keys_timer, prepare_timer, reload_timer, drain_timer;
+    bool handing_over; /* drains, and stays until the other process serves: who asked for it is answered here */
     struct control_reply *upgrade_reply;
     struct control_reply *reload_reply; /* waits until every worker has the new configuration */
     uint64_t settle_since_ms, settle_again_ms;

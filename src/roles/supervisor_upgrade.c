@@ -389,6 +389,7 @@ void upgrade_back(struct supervisor *s, const char *fmt, ...)
     }
     s->next = NULL;
     if (s->serving && s->serving->life == LIFE_SERVING) return;
+    if (s->serving) supervisor_drain(s, s->serving, WIRE_DRAIN_TAKEN_OVER); /* it has nothing to serve with any more */
     s->serving = NULL;
     s->restart_ms = supervisor_now_ms() + 1000;
 }

@@ -293,7 +293,7 @@ enum err control_server_local(struct control_server *s, const char *path)
 
 void control_server_deaf(struct control_server *s)
 {
-    for (size_t i = 0; i < FACES; i++) watch_close(&s->faces[i].watch);
+    for (size_t i = 0; i < FACES; i++) watch_drop(s->loop, &s->faces[i].watch);
 }
 
 void control_server_free(struct control_server **out)
@@ -302,7 +302,7 @@ void control_server_free(struct control_server **out)
     if (!s) return;
     for (size_t i = 0; i < FACES; i++) server_env_close_all(&s->faces[i].env);
     unix_socket_close(&s->socket);
-    for (size_t i = 0; i < FACES; i++) watch_close(&s->faces[i].watch);
+    for (size_t i = 0; i < FACES; i++) watch_drop(s->loop, &s->faces[i].watch);
     loop_turn(s->loop, 0); /* lets connections free themselves */
     for (size_t i = 0; i < FACES; i++) slab_free(&s->faces[i].env.conns);
     http_io_close(&s->io);

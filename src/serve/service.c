@@ -485,7 +485,7 @@ enum err service_new(const struct service_options *o, struct service **out)
 
 void service_drain(struct service *s)
 {
-    watch_close(&s->watch);
+    watch_drop(s->o.loop, &s->watch);
     unix_socket_close(&s->socket);
     server_env_drain(&s->env);
     server_env_close_idle(&s->env);
@@ -505,7 +505,7 @@ void service_free(struct service **out)
         timer_clear(s->o.loop, &c->deadline);
         c->service = NULL;
     }
-    watch_close(&s->watch);
+    watch_drop(s->o.loop, &s->watch);
     unix_socket_close(&s->socket);
     loop_turn(s->o.loop, 0); /* lets connections free themselves */
     slab_free(&s->env.conns);

@@ -398,7 +398,8 @@ def _():
         os.rename(os.path.join(r.data, "audit.away"), os.path.join(r.data, "audit"))
         eventually(lambda: status(r.gateway)["pid"] != before and status(r.gateway)["ready"], "one serves again", 20)
         r.ok("user", "add", "bob", "--password-stdin", input="correct horse battery")
-        equal(upgrade(r.gateway, original)[0], 0, "the next upgrade")
+        code, said = upgrade(r.gateway, original)
+        equal(code, 0, "the next upgrade (%s)" % said)
         r.ok("user", "show", "bob")
 
 
