@@ -43,6 +43,11 @@ static void print_instance(const struct json *i)
     column_u64(member_number(i, "failed"), 8);
     column_u64(member_number(i, "ejections"), 9);
     if (!str_eq(name, address)) print_text(stdout, name);
+    if (str_eq(member_text(i, "health"), STR("down"))) { /* why */
+        fputs(str_eq(name, address) ? "(" : " (", stdout);
+        print_text(stdout, member_text(i, "last_check"));
+        putchar(')');
+    }
     putchar('\n');
 }
 

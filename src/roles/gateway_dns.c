@@ -46,8 +46,9 @@ struct gateway_dns {
     struct loop *loop; /* that dns is on: env.loop, but not in gateway_dns_first */
     str servers;       /* of the configuration; empty: the system's */
     char *servers_text;
-    const struct snapshot *snap; /* followed; borrowed, with a reference */
-    struct entry *entries, *line, **line_end;
+    const struct snapshot *snap;  /* followed; borrowed, with a reference */
+    struct entry *entries, *last; /* last: found or made */
+    struct entry *line, **line_end;
     unsigned under_way;
     bool waiting, stopped;
     struct timer change, patience;
@@ -57,11 +58,14 @@ struct gateway_dns {
 
 /* --- entries --- */
 
-static struct entry *find(const struct gateway_dns *n, str host, uint16_t port, bool srv)
+/* Names are asked for in the order in which they were made: mostly it is the one behind the last. */
+static struct entry *find(struct gateway_dns *n, str host, uint16_t port, bool srv)
 {
-    struct entry *e = n->entries;
-    while (e && (e->port != port || e->srv != srv || !str_eq(e->host, host))) e = e->next;
-    return e;
+    struct entry *const from[] = {n->last ? n->last->next : NULL, n->entries};
+    for (size_t i = 0; i < ARRAY_LEN(from); i++)
+        for (struct entry *e = from[i]; e; e = e->next)
+            if (e->port == port && e->srv == srv && str_eq(e->host, host)) return n->last = e;
+    return NULL;
 }
 
 static void on_time(struct timer *t);
@@ -78,8 +82,11 @@ static struct entry *entry_make(struct gateway_dns *n, str host, uint16_t port, 
     e->srv = srv;
     e->names = n;
     e->timer.on_time = on_time;
-    e->next = n->entries;
-    n->entries = e;
+    struct entry **end = &n->entries;
+    if (n->last) end = &n->last->next; /* near the end, if not there */
+    while (*end) end = &(*end)->next;
+    *end = e;
+    n->last = e;
     return e;
 }
 
@@ -104,17 +111,11 @@ static void give_up(struct entry *e)
     n->under_way--;
 }
 
-static void entry_free(struct entry *e)
-{
-    give_up(e);
-    free(e->v);
-    free(e);
-}
-
 /* Those that nothing in force has, and nobody waits for. */
 static void sweep(struct gateway_dns *n)
 {
     struct entry **link = &n->entries;
+    n->last = NULL;
     while (*link) {
         struct entry *e = *link;
         if (e->keep) {
@@ -122,7 +123,9 @@ static void sweep(struct gateway_dns *n)
             continue;
         }
         *link = e->next;
-        entry_free(e);
+        give_up(e);
+        free(e->v);
+        free(e);
     }
 }
 
@@ -201,27 +204,25 @@ static size_t merge(const struct entry *e, const struct dns_answer *a, struct dn
 }
 
 /* For the log: what is in `a` and not in `b`. */
-static void list(struct buf *out, const struct dns_address *a, size_t n, const struct dns_address *b, size_t m)
+static str missing_in(struct buf *out, const struct dns_address *a, size_t n, const struct dns_address *b, size_t m)
 {
     char text[NET_TEXT_MAX];
+    buf_init(out, 512);
     for (size_t i = 0; i < n; i++) {
         if (among(b, m, &a[i])) continue;
-        size_t len = net_addr_text(&a[i].addr, text);
-        if (out->n) buf_put(out, STR(" "));
-        buf_put(out, str_make(text, len));
+        net_addr_text(&a[i].addr, text);
+        buf_printf(out, "%s%s", out->n ? " " : "", text);
     }
+    return buf_str(out);
 }
 
 static void log_change(const struct entry *e, const struct dns_address *v, size_t n)
 {
     struct buf added, removed;
     char name[300];
-    buf_init(&added, 512);
-    buf_init(&removed, 512);
-    list(&added, v, n, e->v, e->n);
-    list(&removed, e->v, e->n, v, n);
     log_event(LOG_LEVEL_INFO, log_msg("a name has other addresses"), log_str("name", shown(e, name)),
-              log_str("added", buf_str(&added)), log_str("removed", buf_str(&removed)), log_u64("addresses", n));
+              log_str("added", missing_in(&added, v, n, e->v, e->n)),
+              log_str("removed", missing_in(&removed, e->v, e->n, v, n)), log_u64("addresses", n));
     buf_free(&added);
     buf_free(&removed);
 }
@@ -236,9 +237,8 @@ static void change_soon(struct gateway_dns *n, uint64_t ms)
 static void on_change(struct timer *t)
 {
     struct gateway_dns *n = CONTAINER_OF(t, struct gateway_dns, change);
-    const struct snapshot *snap = n->snap;
+    const struct snapshot *snap = n->snap; /* followed: on the way there is a change only for those */
     uint32_t room = 0;
-    if (!snap || n->stopped) return;
     for (uint32_t i = 0; i < snap->n_names; i++) {
         const struct entry *e = find(n, snap->names[i].host, snap->names[i].port, snap->names[i].srv);
         if (e) room += (uint32_t)e->n;
@@ -280,8 +280,9 @@ static uint64_t jitter(uint64_t ms)
 static uint64_t pause_ms(const struct entry *e, const struct dns_answer *a)
 {
     uint64_t wait = BACKOFF_MS;
-    if (a->fault == DNS_FAULT_NONE) return a->ttl_ms;
-    if (a->fault == DNS_FAULT_NAME) return a->ttl_ms < BACKOFF_MAX_MS ? a->ttl_ms : BACKOFF_MAX_MS;
+    bool whole = a->fault == DNS_FAULT_NONE && !a->n_failed;
+    if (whole) return a->ttl_ms;
+    if (a->fault <= DNS_FAULT_NAME) return a->ttl_ms < BACKOFF_MAX_MS ? a->ttl_ms : BACKOFF_MAX_MS;
     for (unsigned i = 1; i < e->streak && wait < BACKOFF_MAX_MS; i++) wait *= 2;
     return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
 }
@@ -306,7 +307,6 @@ static void succeeded(struct entry *e, const struct dns_address *v, size_t n)
     if (remember(e, v, n) == ERR_OK && e->followed) change_soon(e->names, GATHER_MS);
 }
 
-/* Whether somebody waits for more than what there is now. */
 static bool still_wanted(const struct gateway_dns *n)
 {
     for (const struct entry *e = n->entries; e; e = e->next)

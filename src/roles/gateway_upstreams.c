@@ -56,8 +56,8 @@ static void number(struct buf *out, const char *name, uint64_t value)
     buf_put_u64(out, value);
 }
 
-static void put_instance(const struct snapshot_instance *from, const struct instance *i, uint64_t now_ms,
-                         struct buf *out)
+static void put_instance(const struct snapshot_instance *from, const struct instance *i, str last_check,
+                         uint64_t now_ms, struct buf *out)
 {
     text(out, "{\"name\":", from->text);
     text(out, ",\"address\":", from->shown);
@@ -65,6 +65,7 @@ static void put_instance(const struct snapshot_instance *from, const struct inst
     number(out, ",\"weight\":", from->weight);
     number(out, ",\"priority\":", from->priority);
     text(out, ",\"health\":", str_of(health_name(i)));
+    text(out, ",\"last_check\":", last_check);
     buf_puts(out, instance_serves(i, now_ms) ? ",\"serves\":true" : ",\"serves\":false");
     number(out, ",\"ejected_ms\":", ejected_ms(i, now_ms));
     number(out, ",\"ejections\":", atomic_load(&i->ejected_total));
@@ -98,8 +99,8 @@ static void put_breaker(const struct snapshot_service *s, const struct breaker *
     buf_putc(out, '}');
 }
 
-static void put_service(const struct snapshot_service *s, const struct instance_set *set, uint64_t now_ms,
-                        struct buf *out)
+static void put_service(const struct gateway *g, const struct snapshot_service *s, const struct instance_set *set,
+                        uint64_t now_ms, struct buf *out)
 {
     const struct service_state *state = set->services[s->index];
     text(out, "{\"name\":", s->name);
@@ -111,7 +112,8 @@ static void put_service(const struct snapshot_service *s, const struct instance_
     buf_puts(out, ",\"instances\":[");
     for (uint32_t i = 0; i < s->n_instances; i++) {
         if (i) buf_putc(out, ',');
-        put_instance(&s->instances[i], set->all[set->first[s->index] + i], now_ms, out);
+        str last_check = gateway_health_last(g->health, s->name, s->instances[i].shown);
+        put_instance(&s->instances[i], set->all[set->first[s->index] + i], last_check, now_ms, out);
     }
     buf_puts(out, "],\"breakers\":[");
     for (unsigned k = 0; k < CALLER_KINDS && s->breaker.on; k++) {
@@ -131,7 +133,7 @@ void gateway_upstreams(void *ctx, struct buf *out)
     buf_puts(out, ",\"services\":[");
     for (uint32_t i = 0; set && i < g->snap->n_services; i++) {
         if (i) buf_putc(out, ',');
-        put_service(&g->snap->services[i], set, now_ms, out);
+        put_service(g, &g->snap->services[i], set, now_ms, out);
     }
     buf_puts(out, "]}\n");
 }

@@ -105,13 +105,24 @@ const char *process_config_name(const struct process *p)
     return p->options.config_path ? p->options.config_path : "(text)";
 }
 
+/* Nobody here asks a service: the names of its instances are not looked up. */
+static enum err no_names(void *ctx, str host, uint16_t port, bool srv, struct source_address out[SOURCE_ADDRS],
+                         size_t *n, char why[SOURCE_WHY])
+{
+    (void)ctx, (void)host, (void)port, (void)srv, (void)out, (void)n, (void)why;
+    return ERR_AGAIN;
+}
+
 static enum err load(struct process *p, struct diags *d, struct config **config, struct snapshot **snap)
 {
     const struct process_options *o = &p->options;
     struct config *c = NULL;
     struct snapshot *s = NULL;
     enum err e = process_config_read(o->config_path, o->text_dir, &o->overrides, d, &c);
-    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, child_source(), p->generation + 1, d, &s);
+    const struct config_source *files = child_source();
+    struct config_source source = files ? *files : (struct config_source){0};
+    source.names = no_names;
+    if (e == ERR_OK && p->role->snapshot) e = snapshot_build(c, &source, p->generation + 1, d, &s);
     if (e != ERR_OK) {
         config_free(&c);
         return e;

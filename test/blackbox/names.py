@@ -483,6 +483,9 @@ def down_and_up():
             equal(metrics['sallyport_upstream_healthy{service="app",upstream="%s"}' % b.address], 1, "the other's")
             text = verbose(g)
             check("1 of 2 checked instances are down: app %s (status 503)" % a.address in text, "readyz: " + text)
+            code, out, err = g.cli("upstreams")
+            line = next(l for l in out.split("\n") if l.split()[:1] == [a.address])
+            check(line.endswith("(status 503)") and " down " in line, "sallyport upstreams: " + line)
             told = events(g, "health checks fail")
             equal((told[-1]["service"], told[-1]["instance"], told[-1]["error"]), ("app", a.address, "status 503"),
                   "the event")

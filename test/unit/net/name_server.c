@@ -201,12 +201,13 @@ static unsigned answers(struct name_server *s, uint16_t id, const char *q, unsig
 {
     message_begin(&m[0], id, q, type, 0);
     if (is(q, "dead.test")) return 0;
-    if (is(q, "fail.test") || is(q, "fail.lan.test") || (is(q, "half.test") && type == AAAA)) {
+    if (is(q, "fail.test") || is(q, "fail.lan.test") ||
+        ((is(q, "half.test") || is(q, "partly.test")) && type == AAAA)) {
         message_begin(&m[0], id, q, type, 2);
     } else if (is(q, "refused.test")) {
         message_begin(&m[0], id, q, type, 5);
-    } else if (is(q, "half.test")) {
-        message_a(&m[0], q, 7, "10.0.0.6");
+    } else if (is(q, "half.test") || is(q, "partly.test")) {
+        message_a(&m[0], q, is(q, "half.test") ? 7 : 3000, "10.0.0.6");
     } else if (is(q, "chain.test")) {
         long_chain(&m[0], q);
     } else if (is(q, "wrongid.test") || is(q, "wrongname.test")) { /* a forged one first */

@@ -186,6 +186,19 @@ static void back_off(void **state)
     end();
 }
 
+/* What is known in part is asked for again soon, whatever the time to live of that part is. */
+static void in_part(void **state)
+{
+    (void)state;
+    begin("\"partly.test:80\", \"old.test:80\"");
+    assert_string_equal(shown(), "10.0.0.6:80 10.0.0.4:80");
+    assert_int_equal(status().failing, 0);
+    uint64_t before = status().lookups, from = loop_now_ms(loop);
+    while (status().lookups == before && loop_now_ms(loop) < from + 100000) move_on(200);
+    assert_in_range(loop_now_ms(loop) - from, 26000, 30500);
+    end();
+}
+
 static void waiting(void **state)
 {
     (void)state;
@@ -306,6 +319,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(judgement), cmocka_unit_test(first_and_fresh),
-                                       cmocka_unit_test(back_off), cmocka_unit_test(waiting), cmocka_unit_test(memory)};
+                                       cmocka_unit_test(back_off),  cmocka_unit_test(in_part),
+                                       cmocka_unit_test(waiting),   cmocka_unit_test(memory)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
