@@ -105,7 +105,7 @@ static enum err put_part(const struct gateway_usage *u, uint32_t part, struct bu
 {
     struct usage_row rows[USAGE_ROWS_MAX];
     uint32_t n = 0;
-    for (uint32_t i = part * USAGE_ROWS_MAX; i < u->n_sums && n < USAGE_ROWS_MAX; i++) {
+    for (uint32_t i = part * USAGE_ROWS_MAX; i < u->n_sums && i < (part + 1) * USAGE_ROWS_MAX; i++) {
         const struct sum *s = &u->sums[i];
         if (!s->counts[METER_REQUESTS]) continue;
         bool named = s->names->product_n || s->names->action_n || i;
