@@ -428,6 +428,30 @@ def reload_waits_aside():
         load.well()
 
 
+@port.test("other name servers by a reload: they are asked from then on, the former ones no more")
+def other_servers():
+    one, two, number = NameServer(), NameServer(), port.free_port()
+    one.set("app.test", A, ["127.0.0.2"])
+    two.set("app.test", A, ["127.0.0.3"])
+    with stopping(one, two, At("127.0.0.2", number), At("127.0.0.3", number)), \
+            Gateway(config("app.test:%d" % number, one)) as g:
+        with Load(g.port) as load:
+            equal(set(load.now()), {"127.0.0.2"}, "who answers at first")
+            g.config["dns"]["servers"] = ["127.0.0.1:1", two.address]  # the first of them is not there
+            g.write_config()
+            equal(g.reload()[0], 0, "exit code of reload")
+            port.eventually(lambda: set(load.now(0.2)) == {"127.0.0.3"}, "the other server's address answers", 8)
+            before = one.count()
+            time.sleep(1.5)
+            equal(one.count(), before, "questions to the former server")
+            g.config["dns"]["servers"] = ["ns.test"]
+            g.write_config()
+            code, out, err = g.reload()
+            equal(code, 78, "exit code with a server that is no address")
+            check("an IP address, with a port or without" in out + err, out + err)
+        load.well()
+
+
 @port.test("two hundred names: a few questions at once, all answered")
 def many_names():
     dns, number = NameServer(), port.free_port()
@@ -583,6 +607,32 @@ def answers():
             equal(set(load.now(1)) & ill, set(), "bad ones that get requests")
         load.well()
         check(g.process.status("VmRSS") < port.memory(40000), "memory stays")
+
+
+@port.test("instances behind Unix sockets are checked, too")
+def unix_sockets():
+    folder = port.folder()
+    seen, state = [], ["200 OK"]
+
+    def answer(request, client):
+        if request.target != "/healthz?full=1":
+            return ok(b"unix", request.method)
+        seen.append(request)
+        return ok(b"", status=state[0])
+    upstream, other = Upstream(answer, path=folder + "/app.sock"), Patient("127.0.0.2", port.free_port())
+    made = config([upstream.address, other.address], health=HEALTH)
+    with stopping(upstream, other), Gateway(made) as g:
+        port.eventually(lambda: seen, "checks come")
+        equal(seen[0].get("host"), "localhost", "Host of a check")
+        with Load(g.port) as load:
+            equal(set(load.now()), {"unix", other.host}, "who answers")
+            state[0] = "500 no"
+            port.eventually(lambda: set(load.now(0.2)) == {other.host}, "only the other one answers")
+        load.well()
+        upstream.stop()
+        os.unlink(folder + "/app.sock")
+        port.eventually(lambda: "app unix:%s/app.sock (no connection)" % folder in verbose(g) or
+                        "app unix:%s/app.sock (the connection was refused)" % folder in verbose(g), "its end is told", 3)
 
 
 @port.test("nobody listens, then somebody does")
