@@ -11,7 +11,7 @@ static const char *const names[] = {"product", "action", "caller"};
 /* "24h", "7d": so long ago. "2026-11-20", "2026-11-20T10:00" (UTC, a Z may stand behind it). Seconds since 1970. */
 static bool parse_time(const char *s, int64_t now_s, int64_t *out)
 {
-    char *end, rest[2] = "";
+    char *end, rest[3] = "";
     unsigned long long n = strtoull(s, &end, 10);
     if (s[0] >= '0' && s[0] <= '9' && end[0] && !end[1] && n <= 100000 && strchr("hd", end[0])) {
         *out = now_s - (int64_t)n * (end[0] == 'h' ? 3600 : 86400);
