@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # test: alone
+# test: seconds 240
 """Attacks by framing and by slowness, against the gateway and against the hop to the service, while a bystander is served.
 
 At the entry: requests that two parsers would cut differently, by clear text and by TLS, and clients that send or read
