@@ -49,7 +49,7 @@ static unsigned char lower(unsigned char c)
  * in circles. */
 static bool take_name(struct reader *r, struct name *out)
 {
-    size_t at = r->at, piece = r->at, behind = 0;
+    size_t piece = r->at, at = piece, behind = 0;
     out->n = 0;
     for (;;) {
         if (at >= r->n) return false;
@@ -217,7 +217,9 @@ static void negative(struct reader *r, unsigned n, struct dns_message *out)
         if (rr.type != DNS_TYPE_SOA || rr.class != CLASS_IN) continue;
         struct reader in = {r->p, rr.data + rr.n_data, rr.data};
         uint32_t last = 0;
-        if (!take_name(&in, &any) || !take_name(&in, &any)) return;
+        bool names = take_name(&in, &any); /* the server, then whom to write to */
+        names = names && take_name(&in, &any);
+        if (!names) return;
         behind = in.at;
         if (in.n - behind != 20) return;
         in.at = behind + 16;
