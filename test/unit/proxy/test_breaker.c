@@ -159,6 +159,20 @@ static void late_words(void **state)
     breaker_end(&b, &trial);
 }
 
+static void one_word_counts(void **state)
+{
+    struct breaker_hold hold;
+    uint32_t requests, errors;
+    (void)state;
+    reset();
+    assert_int_equal(begin(1000, &hold), BREAKER_PASSED);
+    for (int i = 0; i < 50; i++) assert_int_equal(breaker_tell(&b, &settings, 1000, i == 0, &hold), BREAKER_SAME);
+    breaker_end(&b, &hold);
+    breaker_window(&b, &settings, 1000, &requests, &errors);
+    assert_int_equal(requests, 1);
+    assert_int_equal(errors, 0);
+}
+
 /* --- the bound of those under way --- */
 
 static void crowd(void **state)
@@ -234,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_bad_trial_opens_it),
         cmocka_unit_test(one_trial_at_a_time),
         cmocka_unit_test(late_words),
+        cmocka_unit_test(one_word_counts),
         cmocka_unit_test(crowd),
         cmocka_unit_test(off),
         cmocka_unit_test(two_threads),
