@@ -33,16 +33,17 @@ static void put_name(struct log_line *l, str name)
 
 /* draft-ietf-httpapi-ratelimit-headers §4: `q`, what may come at once, and `w`, the seconds in which it all comes
  * back. */
-static str put_policy(char **at, const struct limit_rule *r, uint32_t burst)
+static void put_policy(char **at, struct limit_rule *r, uint32_t burst)
 {
     struct log_line l = {*at, 0, 2 * r->name.n + POLICY_MORE, false};
     put_name(&l, r->name);
+    r->item = str_make(l.p, l.n);
     log_line_lit(&l, ";q=");
     log_line_u64(&l, burst ? burst : 1);
     log_line_lit(&l, ";w=");
     log_line_u64(&l, (r->rate.horizon_ns + 999999999) / 1000000000);
     *at += l.n;
-    return str_make(l.p, l.n);
+    r->policy = str_make(l.p, l.n);
 }
 
 /* For operators. */
@@ -66,7 +67,7 @@ static struct limit_rules put(const struct snapshot_limit *from, uint32_t n, str
                                  .per = from[i].per,
                                  .name = str_make(*text, from[i].name.n)};
         *text = str_put(*text, from[i].name);
-        r->policy = put_policy(text, r, from[i].burst);
+        put_policy(text, r, from[i].burst);
         r->told = put_told(text, &from[i]);
     }
     return out;

@@ -16,6 +16,7 @@ struct limit_rule {
     struct limiter_rate rate;
     enum limit_per per;
     str name;         /* "payOrder" */
+    str item;         /* "\"payOrder\"": what the policy begins with */
     str policy;       /* "\"payOrder\";q=5;w=60" */
     const char *told; /* "payOrder: 5 in 60 s for each user, 5 at once" */
 };

@@ -44,8 +44,10 @@ static uint64_t key_mark(const struct exchange *x)
 
 static void charge_for(struct exchange *x, const struct limit_rule *r, struct limiter_charge *c)
 {
-    *c = (struct limiter_charge){.id = r->id, .rate = r->rate};
-    if (x->product) c->among = x->product->mark;
+    c->id = r->id;
+    c->rate = r->rate;
+    c->subject = 0;
+    c->among = x->product ? x->product->mark : 0;
     switch (r->per) {
     case LIMIT_PER_ACTION: return;
     case LIMIT_PER_CALLER: c->subject = (uint64_t)x->caller; return;
@@ -84,9 +86,7 @@ static void tell(struct exchange *x, const struct limit_rule *const *rules, size
     char *at = arena_alloc(&x->mem, room + policies);
     if (!at) return; /* nothing is told; the limit holds all the same */
     struct log_line l = {at, 0, room, false};
-    size_t name = tightest->policy.n;
-    while (name && tightest->policy.p[name - 1] != '"') name--; /* the quoted name that a policy begins with */
-    log_line_raw(&l, str_first(tightest->policy, name));
+    log_line_raw(&l, tightest->item);
     log_line_lit(&l, ";r=");
     log_line_u64(&l, left);
     log_line_lit(&l, ";t=");
@@ -127,7 +127,8 @@ enum step edge_step(struct exchange *x)
     if (!x->worker->limiter) return refuse(x, REASON_INTERNAL, "limiter");
     for (uint32_t i = 0; i < edge->n; i++) {
         rules[i] = &edge->v[i];
-        c[i] = (struct limiter_charge){.id = rules[i]->id, .rate = rules[i]->rate};
+        c[i].id = rules[i]->id;
+        c[i].rate = rules[i]->rate;
         if (i == 0) {
             charge_address(x, &c[0]);
         } else {
