@@ -41,6 +41,11 @@ def item(value):
     return found
 
 
+def why(gateway, reply, text):
+    """`why` names the limit; a decision is recorded just behind its answer."""
+    eventually(lambda: text in gateway.cli("why", reply.json()["decision_id"])[1], "why says %r" % text)
+
+
 @port.test("an action's limit: as many as it allows, then 429 with all that is needed to wait")
 def action_limit():
     with shop(user={"limit": {"rate": "5/m", "per": "user"}}) as s, s.client() as c:
@@ -62,9 +67,7 @@ def action_limit():
         equal(s.upstream.count(), before, "requests at the service")
         equal(c.get("/user/x", bob).status, 200, "another user")
         equal(c.get("/keyed/x", alice[:1]).get("RateLimit"), None, "RateLimit of an action without limit")
-        decision = reply.json()["decision_id"]
-        code, out, err = s.gateway.cli("why", decision)
-        check(code == 0 and "user: 5 in 60 s for each user" in out, "why names the limit: %s" % (out + err))
+        why(s.gateway, reply, "user: 5 in 60 s for each user")
         equal(s.gateway.metrics()['sallyport_limited_total{limit="user"}'], 1, "metric")
 
 
@@ -271,8 +274,7 @@ def quota():
             check(abs(int(reply.get("Retry-After")) - rest) <= 2, "Retry-After %s of %d" % (reply.get("Retry-After"), rest))
             equal(item(reply.get("RateLimit"))["quota-shop"]["r"], 0, "RateLimit")
             equal(item(reply.get("RateLimit-Policy"))["quota-shop"], {"q": n, "w": 3600}, "policy")
-            code, out, err = s.gateway.cli("why", reply.json()["decision_id"])
-            check("quota-shop: %d each hour" % n in out, "why: %s" % (out + err))
+            why(s.gateway, reply, "quota-shop: %d each hour" % n)
             equal(port.fetch(s.port, "/public/x").status, 200, "a public route")
 
 
