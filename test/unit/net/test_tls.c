@@ -374,6 +374,8 @@ static void keys_of_tickets_go(void **state)
     assert_false(tls_tickets_open_key(t, 100, 1200, a.name, &got, &old));
     assert_true(tls_tickets_open_key(t, 100, 1200, b.name, &got, &old) && old);
     assert_false(tls_tickets_open_key(t, 100, 2000, b.name, &got, &old)); /* after a long silence none is left */
+    static const unsigned char wiped[TICKET_NAME_LEN];
+    assert_false(tls_tickets_open_key(t, 100, 2000, wiped, &got, &old)); /* and its place is no key */
     tls_tickets_unref(&t);
 }
 
