@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+// test: seconds 240
 // The published JSON Schema and the checker judge the same documents the same way: tables of good and bad ones, the
 // examples, and every value of a whole configuration replaced by values of other kinds, or taken out.
 //
