@@ -232,13 +232,13 @@ static const struct answer {
            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
            false, "i103 r200 x.", true),
-    ANSWER("switching protocols", "GET", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false, "F5 ", false),
-    ANSWER("garbage", "GET", "SSH-2.0-server\r\n", false, "F5 ", false),
-    ANSWER("two lengths", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", false, "F5 ",
+    ANSWER("switching protocols", "GET", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false, "F6 ", false),
+    ANSWER("garbage", "GET", "SSH-2.0-server\r\n", false, "F6 ", false),
+    ANSWER("two lengths", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", false, "F6 ",
            false),
     ANSWER("a bad chunk", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", false, "r200 G", false),
-    ANSWER("closed without a word", "GET", "", true, "F3 ", false),
-    ANSWER("closed within the head", "GET", "HTTP/1.1 200", true, "F4 ", false),
+    ANSWER("closed without a word", "GET", "", true, "F4 ", false),
+    ANSWER("closed within the head", "GET", "HTTP/1.1 200", true, "F5 ", false),
     ANSWER("closed within a length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", true, "r200 helC",
            false),
     ANSWER("closed within chunks", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", true,
@@ -337,7 +337,7 @@ static void what_was_said_before_the_request_is_no_answer_to_it(void **state)
         if (in_time) assert_int_equal(send(server, answer.p, answer.n, MSG_NOSIGNAL), answer.n);
         turns(2);
         assert_string_equal(told, in_time ? "r200 he." : "F2 ");
-        assert_int_equal(CLIENT_FAILED_STALE, 2);
+        assert_int_equal(CLIENT_FAILED_UNREAD, 2);
         assert_int_equal(idle != NULL, in_time);
         close_all();
     }
@@ -374,7 +374,8 @@ static void a_reused_connection_that_breaks_is_stale(void **state)
                         "GET /p HTTP/1.1\r\nHost: h\r\n\r\nPOST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
                         "body");
     answer_in_pieces(STR(""), 0, true);
-    assert_string_equal(told, "F2 ");
+    assert_string_equal(told, "F3 ");
+    assert_int_equal(CLIENT_FAILED_STALE, 3);
     close_all();
 }
 
