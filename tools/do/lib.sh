@@ -7,7 +7,7 @@ export JOBS
 # What each kind of work needs, as Debian packages. A verb asks for the sum of what it does.
 PKG_BUILD='gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libsqlite3-dev libc-ares-dev libseccomp-dev'
 PKG_TEST='python3-cryptography libcmocka-dev libjansson-dev python3 curl openssl procps strace mandoc zsh fish git systemd prometheus'
-PKG_PEERS='nodejs/node npm/npm nginx wrk chromium/chromium'
+PKG_PEERS='nodejs/node npm/npm nginx wrk chromium/chromium testssl.sh/testssl'
 PKG_CLANG='clang libclang-rt-14-dev'
 PKG_FORMAT='clang-format'
 PKG_LINT='clang-tidy cppcheck shellcheck'
