@@ -148,7 +148,7 @@ static bool may_repeat(struct exchange *x, enum client_failure why)
 static void ask_the_same(struct exchange *x)
 {
     uint64_t pause = (uint64_t)PAUSE_MIN_MS << (x->again < 4 ? x->again : 4);
-    x->stay = true;
+    x->stay = x->turn = true;
     exchange_stage(x, STAGE_BACKOFF, dispatch_now(x) + pause / 2 + rand_u64() % pause);
 }
 
@@ -192,8 +192,9 @@ static void report_end(struct exchange *x)
     case REASON_UPSTREAM_TIMEOUT: attempt_report(x, OUTCOME_TIMEOUT); break;
     case REASON_UPSTREAM_CONNECT: break;
     case REASON_DEADLINE:
-        if (x->stage != STAGE_ANSWER) return; /* the client was the slow one, or there was no room */
-        attempt_report(x, OUTCOME_TIMEOUT);
+        if (x->stage != STAGE_ANSWER && x->stage != STAGE_CONNECT) return; /* the client is slow, or there is no room */
+        if (x->stage == STAGE_CONNECT) upstream_refused(x->upstream, dispatch_now(x));
+        attempt_report(x, x->stage == STAGE_CONNECT ? OUTCOME_CONNECT : OUTCOME_TIMEOUT);
         break;
     default:
         if (x->answered_well && x->answer_ended) instance_well(x->upstream->instance);

@@ -62,12 +62,14 @@ static void on_turn(struct upstream_waiter *who, bool here)
     x->stage = STAGE_NONE;
     /* while an instance refuses it is as well to knock at another one: nobody may be in line there */
     x->stay = here && !x->upstream->refusals;
+    x->turn = true;
     if (!x->stay) x->n_tried = 0;
     exchange_resume(x);
 }
 
 static enum step stand_in_line(struct exchange *x)
 {
+    x->turn = false;
     x->in_line.on_turn = on_turn;
     if (upstream_wait(x->upstream, &x->in_line) != ERR_OK) {
         atomic_fetch_add_explicit(&x->upstream->instance->service->pool_refusals, 1, memory_order_relaxed);
@@ -91,7 +93,7 @@ static enum step back_off(struct exchange *x)
     if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
     if (++x->backoffs >= BACKOFFS_MAX || now + wait >= x->connect_until_ms)
         return refuse(x, REASON_OVERLOADED, "connections");
-    x->stay = true;
+    x->stay = x->turn = true;
     exchange_stage(x, STAGE_BACKOFF, now + wait);
     return STEP_WAIT;
 }
@@ -213,7 +215,7 @@ static enum step ask(struct exchange *x)
     if (e == ERR_NO_MEMORY) return refuse(x, REASON_OVERLOADED, "buffers");
     if (e != ERR_OK) { /* the kernel took nothing of it */
         if (!reused) return connect_failed(x);
-        x->fresh = x->stay = true;
+        x->fresh = x->stay = x->turn = true;
         return STEP_NEXT;
     }
     x->down.ops->consume(&x->down, body.n);
@@ -225,21 +227,30 @@ static enum step ask(struct exchange *x)
     return STEP_NEXT;
 }
 
+/* Room for another connection; an idle one that this request may not use, for it needs a new one, makes room for it. */
+static enum upstream_room room_for(struct exchange *x)
+{
+    struct upstream *u = x->upstream;
+    enum upstream_room room = upstream_room(u, dispatch_now(x));
+    struct h1_client *idle = room == UPSTREAM_FULL ? upstream_take(u) : NULL;
+    if (!idle) return room;
+    h1_client_abandon(idle);
+    return upstream_room(u, dispatch_now(x));
+}
+
 /* A connection of x->upstream, and the question. STEP_NEXT with nothing asked: look for another way. */
 static enum step go(struct exchange *x)
 {
     struct upstream *u = x->upstream;
-    if (!x->fresh && (x->conn = upstream_take(u))) {
-        x->attempts++;
-        return ask(x);
+    enum upstream_room room = u->refusals ? UPSTREAM_REFUSES : UPSTREAM_FULL;
+    if (LIKELY(!u->first) || x->turn) { /* else who stands in line comes first */
+        if (!x->fresh && (x->conn = upstream_take(u))) {
+            x->attempts++;
+            return ask(x);
+        }
+        room = room_for(x);
+        if (room == UPSTREAM_ROOM) return connect_new(x);
     }
-    enum upstream_room room = upstream_room(u, dispatch_now(x));
-    struct h1_client *idle = room == UPSTREAM_FULL ? upstream_take(u) : NULL;
-    if (idle) { /* which this request may not use, for it needs a new one: in its place */
-        h1_client_abandon(idle);
-        room = upstream_room(u, dispatch_now(x));
-    }
-    if (room == UPSTREAM_ROOM) return connect_new(x);
     /* another one may have room; but a hash means this one, unless it is away */
     bool elsewhere = room == UPSTREAM_REFUSES || dispatch_service(x)->balance != BALANCE_HASH;
     if (elsewhere && dispatch_pass_over(x)) {

@@ -102,6 +102,7 @@ struct exchange {
     bool dispatching;                 /* dispatch has begun */
     bool under_way;                   /* counted in x->upstream's in_flight */
     bool stay;                        /* the next attempt is at the same instance */
+    bool turn;                        /* it has stood in line, or goes on: it need not now */
     bool fresh;                       /* no pooled connection any more: one failed stale */
     bool attempt_failed;              /* the last attempt to connect */
     bool answered_well;               /* by the instance; not 502, 503, 504 */

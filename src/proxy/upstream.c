@@ -29,12 +29,12 @@ struct upstream *upstream_new(struct instance *i, unsigned worker, struct loop *
 
 /* --- the line --- */
 
-/* Whether who is first in line would get on now. */
-static bool could_go(const struct upstream *u, uint64_t now_ms)
+/* How many of the line would get on now. */
+static uint32_t could_go(const struct upstream *u, uint64_t now_ms)
 {
-    if (u->idle) return true;
-    if (u->refusals) return !u->knocking && now_ms >= u->knock_at_ms;
-    return atomic_load_explicit(&u->instance->open, memory_order_relaxed) < u->bounds.open;
+    if (u->refusals) return u->n_idle + (!u->knocking && now_ms >= u->knock_at_ms);
+    uint32_t open = atomic_load_explicit(&u->instance->open, memory_order_relaxed);
+    return u->n_idle + (open < u->bounds.open ? u->bounds.open - open : 0);
 }
 
 static void arrange_look(struct upstream *u)
@@ -49,21 +49,27 @@ static void wake_later(struct upstream *u)
     if (u->first) loop_defer(u->loop, &u->wake);
 }
 
-/* One at a time: what it does may be the end of the upstream, so nothing is looked at behind it. */
+/* All who can, at once: who came later must not find what was theirs. What they do may be the end of the upstream, so
+ * nothing of it is looked at behind that. */
 static void on_wake(struct task *t)
 {
     struct upstream *u = CONTAINER_OF(t, struct upstream, wake);
-    struct upstream_waiter *who = u->first;
-    if (!who) return;
-    bool here = could_go(u, loop_now_ms(u->loop));
-    if (!here && !u->disperse) {
-        arrange_look(u);
-        return;
+    struct upstream_waiter *going = NULL, **end = &going;
+    uint32_t here = could_go(u, loop_now_ms(u->loop)), n = here > u->disperse ? here : u->disperse;
+    for (; n && u->first; n--) {
+        struct upstream_waiter *who = u->first;
+        upstream_leave(who);
+        who->next = NULL;
+        *end = who;
+        end = &who->next;
     }
-    upstream_leave(who);
-    if (u->disperse) u->disperse--;
-    wake_later(u);
-    who->on_turn(who, here);
+    u->disperse = 0;
+    arrange_look(u);
+    for (uint32_t i = 0; going; i++) {
+        struct upstream_waiter *who = going;
+        going = who->next;
+        who->on_turn(who, i < here);
+    }
 }
 
 static void on_look(struct timer *t)

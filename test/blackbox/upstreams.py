@@ -389,6 +389,27 @@ def pool():
         eventually(lambda: s.instance(0)["in_flight"] == 0, "nothing is under way at the end")
 
 
+@port.test("in line: first come, first served; under a load that never ends nobody waits for ever")
+def first_come():
+    service = {"pool": {"idle": 2, "open": 2, "waiting": 100}, "timeouts": {"connect": "2s"}}
+    with Members(1, answer=lambda i: slow(0.02), service=service) as s:
+        waits, lock = [], threading.Lock()
+
+        def one(i):
+            statuses = collections.Counter()
+            with Client(s.port) as c:
+                for _ in range(15):
+                    began = time.monotonic()
+                    statuses[c.get("/public/x").status] += 1
+                    with lock:
+                        waits.append(time.monotonic() - began)
+            return statuses
+        total = sum(at_once(24, one), collections.Counter())
+        equal(total, {200: 360}, "statuses")
+        fair = 24 * 0.02 / 2
+        check(max(waits) < 4 * fair + 0.3, "the longest wait was %.2f s, all in turn wait %.2f s" % (max(waits), fair))
+
+
 @port.test("no room: 503 pool_exhausted at once when the line is full, and in time when nothing comes free")
 def pool_exhausted():
     service = {"pool": {"idle": 1, "open": 1, "waiting": 2}, "timeouts": {"connect": "500ms", "response": "10s"}}
