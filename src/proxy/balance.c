@@ -315,6 +315,12 @@ static bool was_tried(const struct balance_ask *ask, uint32_t i)
     return false;
 }
 
+static bool is_last_resort(const struct balancer *b, const struct balance_ask *ask, uint32_t i)
+{
+    return ask->last_resort && !was_tried(ask, i) &&
+           atomic_load_explicit(&b->all[i]->health, memory_order_relaxed) != INSTANCE_DOWN;
+}
+
 static uint32_t choose_once(struct balancer *b, uint64_t hash)
 {
     bool hashed = b->service->balance == BALANCE_HASH;
@@ -335,6 +341,8 @@ static uint32_t choose_other(struct balancer *b, const struct balance_ask *ask)
             uint32_t other = b->serving[b->levels[k].first + m];
             if (!was_tried(ask, other)) return other;
         }
+    for (uint32_t k = 0; k < b->service->n_instances; k++)
+        if (is_last_resort(b, ask, k)) return k;
     return i;
 }
 
@@ -349,7 +357,7 @@ bool balancer_has_other(struct balancer *b, const struct balance_ask *ask)
 {
     refresh(b, ask->now_ms);
     for (uint32_t i = 0; i < b->service->n_instances; i++)
-        if (b->weight[i] && !was_tried(ask, i)) return true;
+        if ((b->weight[i] && !was_tried(ask, i)) || is_last_resort(b, ask, i)) return true;
     return false;
 }
 

@@ -18,6 +18,8 @@ struct balance_ask {
     uint64_t hash;         /* BALANCE_HASH: balance_hash of the key; else not looked at */
     const uint32_t *tried; /* what failed this request already: chosen only when nobody else serves */
     uint32_t n_tried;
+    bool last_resort; /* who serves refuses connections: then also those that were left out for their failures, which
+                         may be over; never those that a check found down */
 };
 
 /* `all`: the n_instances of `s`, at least one, borrowed as `s` is. `seed`: of its draws. NULL: memory. */

@@ -17,7 +17,8 @@ static inline uint64_t dispatch_now(const struct exchange *x)
 
 static inline struct balance_ask dispatch_ask(const struct exchange *x)
 {
-    return (struct balance_ask){dispatch_now(x), x->hash, x->tried, x->n_tried};
+    bool refuses = x->n_tried && x->upstream && x->upstream->refusals;
+    return (struct balance_ask){dispatch_now(x), x->hash, x->tried, x->n_tried, refuses};
 }
 
 /* --- dispatch_step.c --- */

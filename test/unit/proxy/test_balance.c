@@ -341,7 +341,7 @@ static void not_what_was_tried(void **state)
         instance_set_health(m.set->all[4], INSTANCE_DOWN, 1000);
         for (uint32_t i = 0; i < 200; i++) {
             uint32_t tried[4] = {0, 1, 2, 3};
-            struct balance_ask ask = {1000, i * 0x9e3779b97f4a7c15u, tried, 3};
+            struct balance_ask ask = {1000, i * 0x9e3779b97f4a7c15u, tried, 3, false};
             assert_int_equal(balancer_choose(b, &ask, &panic), 3); /* not 4, which is down */
             assert_true(balancer_has_other(b, &ask));
             ask.n_tried = 4;
@@ -349,6 +349,31 @@ static void not_what_was_tried(void **state)
             assert_in_range(balancer_choose(b, &ask, &panic), 0, 3); /* one of them again */
             assert_false(panic);
         }
+        close_balancer(&b);
+    }
+}
+
+/* Who still serves refuses connections: those that were left out may be well again, those found down are not. */
+static void the_last_resort(void **state)
+{
+    static const enum balance_kind kinds[] = {BALANCE_LEAST_REQUEST, BALANCE_ROUND_ROBIN, BALANCE_HASH};
+    bool panic;
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        struct balancer *b = open_balancer(kinds[k], NULL, 3);
+        instance_set_health(m.set->all[2], INSTANCE_DOWN, 1000);
+        atomic_store(&m.set->all[1]->ejected_until_ms, 9000);
+        const uint32_t tried[] = {0, 1};
+        struct balance_ask ask = {1000, 7, tried, 1, false};
+        assert_false(balancer_has_other(b, &ask));
+        assert_int_equal(balancer_choose(b, &ask, &panic), 0);
+        ask.last_resort = true;
+        assert_true(balancer_has_other(b, &ask));
+        assert_int_equal(balancer_choose(b, &ask, &panic), 1);
+        assert_false(panic);
+        ask.n_tried = 2; /* the one that is down is no resort */
+        assert_false(balancer_has_other(b, &ask));
+        assert_int_equal(balancer_choose(b, &ask, &panic), 0);
         close_balancer(&b);
     }
 }
@@ -402,6 +427,7 @@ int main(void)
         cmocka_unit_test(slow_start),
         cmocka_unit_test(ejected_until),
         cmocka_unit_test(not_what_was_tried),
+        cmocka_unit_test(the_last_resort),
         cmocka_unit_test(memory),
         cmocka_unit_test(time_of_a_choice),
     };
