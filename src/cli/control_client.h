@@ -1,7 +1,8 @@
 /* Asking the running product over its control socket: blocking HTTP/1.1 on a Unix socket, each call in bounded time.
  *
  * Which socket: the one named (--socket, else SALLYPORT_SOCKET), else the first of ./.sallyport/cli.sock,
- * /run/sallyport/cli.sock and /var/lib/sallyport/cli.sock at which somebody answers. Knows nothing of what the answers mean. */
+ * /run/sallyport/cli.sock and /var/lib/sallyport/cli.sock at which somebody answers. Knows nothing of what the answers
+ * mean. */
 #ifndef SALLYPORT_CLI_CONTROL_CLIENT_H
 #define SALLYPORT_CLI_CONTROL_CLIENT_H
 

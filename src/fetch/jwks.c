@@ -102,12 +102,12 @@ enum err jwks_new(const struct fetch_env *env, const struct jwks_options *o, str
     j->user = o->user;
     j->refresh_ms = o->refresh_ms ? o->refresh_ms : JWKS_REFRESH_MS;
     j->min_interval_ms = o->min_interval_ms ? o->min_interval_ms : JWKS_MIN_INTERVAL_MS;
-    j->options = (struct fetch_options){.ca_file = o->ca_file.n ? ca_file : NULL,
-                                        .ca_pem = o->ca_pem.n ? str_make(ca_file + o->ca_file.n + 1, o->ca_pem.n)
-                                                              : STR_NONE,
-                                        .accept = "application/jwk-set+json, application/json",
-                                        .private_ok = o->private_ok,
-                                        .plain_ok = o->plain_ok};
+    j->options =
+        (struct fetch_options){.ca_file = o->ca_file.n ? ca_file : NULL,
+                               .ca_pem = o->ca_pem.n ? str_make(ca_file + o->ca_file.n + 1, o->ca_pem.n) : STR_NONE,
+                               .accept = "application/jwk-set+json, application/json",
+                               .private_ok = o->private_ok,
+                               .plain_ok = o->plain_ok};
     j->timer.on_time = attempt;
     next_in(j, 0);
     *out = j;

@@ -214,7 +214,10 @@ static struct token_entry *entry_make(struct token_cache *c, str token, const st
     struct layout l = {.at = (char *)(g + grantors)};
     *e = (struct token_entry){.size = room, .pins = 1};
     e->token = put_copy(&l, token);
-    e->caller = (struct caller){.issuer = claims->issuer, .kind = snap->issuers[claims->issuer].caller, .exp_s = claims->exp_s, .grantors = g};
+    e->caller = (struct caller){.issuer = claims->issuer,
+                                .kind = snap->issuers[claims->issuer].caller,
+                                .exp_s = claims->exp_s,
+                                .grantors = g};
     e->caller.n_grantors = find_grantors(snap, claims, g);
     put_marks(e, claims, snap);
     e->caller.product = put_copy(&l, claims->product);

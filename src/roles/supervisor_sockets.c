@@ -258,7 +258,7 @@ enum err sockets_open(struct supervisor *s)
     enum err e = ERR_OK;
     for (size_t i = 0; i < s->n_held; i++) s->held[i].planned = false;
     if (!p->good) return ERR_OK; /* who is started says why not */
-    e = open_unix(s, /* first: by it one finds out best that another one runs here */
+    e = open_unix(s,             /* first: by it one finds out best that another one runs here */
                   role == BUNDLE_DATA             ? DATA_CLI_SOCKET
                   : role == BUNDLE_AUTHENTICATION ? AUTHENTICATION_CLI_SOCKET
                                                   : "cli.sock",

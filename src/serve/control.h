@@ -3,11 +3,11 @@
  * Admin (TCP, loopback by default): GET /livez /readyz[?verbose] /startupz /metrics. Host must be an address of
  * its own and Origin, if present, too: a page in an operator's browser gets nothing (DNS rebinding, cross-site
  * POST). Control socket (Unix, 0600, peer credentials checked by net/unix_socket.h): the same and
- *   GET /v1/status · GET /v1/check · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST /v1/reload ·
- *   POST /v1/upgrade · GET /v1/upstreams
- * Writes take application/json only. What there is to tell comes from the role through a table of callbacks, and what
- * else the control socket serves (the administration) from one more of them, `extra`.
- * One thread: the control thread, where all callbacks run too; none may destroy the control or a reply. */
+ *   GET /v1/status · GET /v1/check · GET /v1/decisions/{id|last} · GET /v1/decisions?follow=1[&deny=1] (NDJSON) · POST
+ * /v1/reload · POST /v1/upgrade · GET /v1/upstreams Writes take application/json only. What there is to tell comes from
+ * the role through a table of callbacks, and what else the control socket serves (the administration) from one more of
+ * them, `extra`. One thread: the control thread, where all callbacks run too; none may destroy the control or a reply.
+ */
 #ifndef SALLYPORT_SERVE_CONTROL_H
 #define SALLYPORT_SERVE_CONTROL_H
 

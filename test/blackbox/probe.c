@@ -1,6 +1,6 @@
-/* Preloaded into the product by process.py: tries, on a signal and from inside, what the sandbox must refuse, and writes
- * a line for each attempt: its name and errno, 0 when it was let. SALLYPORT_TEST_PROBE names the file, which must lie
- * where the product may write. On a thread of its own, too: what holds for one must hold for all. */
+/* Preloaded into the product by process.py: tries, on a signal and from inside, what the sandbox must refuse, and
+ * writes a line for each attempt: its name and errno, 0 when it was let. SALLYPORT_TEST_PROBE names the file, which
+ * must lie where the product may write. On a thread of its own, too: what holds for one must hold for all. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
