@@ -12,8 +12,6 @@
 #include <unistd.h>
 
 #define UIDS_MAX    16
-#define PINS_MAX    256
-#define TELL_MS     1000
 #define AGAIN_MS    100                /* out of descriptors: look again */
 #define REQUEST_MEM ((size_t)64 << 10) /* arrays of one request: 1,000 slices, or 256 operations */
 #define OUT_MAX     (2 * STORE_LISTENER_BUDGET + 2 * WIRE_BODY_MAX)
@@ -39,11 +37,8 @@ struct client {
     bool welcome;
     char name[STORE_NAME_MAX];
     size_t name_n;
-    uint32_t uid; /* of a Unix socket */
+    uint32_t uid;
     int32_t pid;
-    struct net_peer from; /* of TLS */
-    struct store_pin key;
-    bool remote;
     uint32_t spaces;
     struct client_watch *watches;
     struct request *requests;
@@ -70,13 +65,8 @@ struct store_listener {
     uint32_t spaces;
     uint32_t uids[UIDS_MAX], n_uids;
     struct unix_socket socket;
-    struct watch watch, tcp;
+    struct watch watch;
     struct timer again;
-    struct tls_server *tls;
-    struct store_pin pins[PINS_MAX];
-    uint32_t n_pins;
-    char address[NET_TEXT_MAX];
-    uint64_t told_ms; /* not before: of a stranger */
     struct client *clients;
     uint32_t orphans;
     struct {
@@ -341,48 +331,16 @@ static void client_gone(struct client *c)
     free(c);
 }
 
-/* Of a machine somewhere: said at most once a second, for anybody may knock. */
-static void tell_refused(struct client *c, const char *why)
-{
-    char from[NET_TEXT_MAX];
-    uint64_t now_ms = loop_now_ms(c->listener->loop);
-    count(&c->listener->n.refused, 1);
-    if (now_ms < c->listener->told_ms) return;
-    c->listener->told_ms = now_ms + TELL_MS;
-    str text = str_make(from, net_peer_text(&c->from, from));
-    log_event(LOG_LEVEL_WARN, log_msg("store client was not let in"), log_str("from", text),
-              log_str("why", str_of(why)));
-}
-
 static void on_end(struct wire_link *link, enum err why)
 {
     struct client *c = CONTAINER_OF(link, struct client, link);
-    const char *tls = wire_link_tls_reason(link);
-    if (c->remote && !c->welcome && (why == ERR_DENIED || why == ERR_MALFORMED)) {
-        tell_refused(c, tls[0] ? tls : "its key is not among those that may");
-    } else if (why == ERR_MALFORMED) {
+    if (why == ERR_MALFORMED) {
         count(&c->listener->n.malformed, 1);
         log_event(LOG_LEVEL_WARN, log_msg("store client broke the protocol: hung up"),
                   log_str("client", str_make(c->name, c->name_n)), log_i64("pid", c->pid), log_u64("uid", c->uid),
                   log_str("fault", str_of(wire_fault_name(link->fault))));
     }
     client_gone(c);
-}
-
-static bool pinned(const struct store_listener *l, const struct store_pin *key)
-{
-    for (uint32_t i = 0; i < l->n_pins; i++)
-        if (memcmp(l->pins[i].spki_sha256, key->spki_sha256, sizeof key->spki_sha256) == 0) return true;
-    return false;
-}
-
-/* The handshake has verified authority, purpose and time; whose key it is, is asked here. */
-static enum err on_secure(struct wire_link *link, const struct tls_peer *peer)
-{
-    struct client *c = CONTAINER_OF(link, struct client, link);
-    if (!peer->certificate) return ERR_DENIED;
-    memcpy(c->key.spki_sha256, peer->spki_sha256, sizeof c->key.spki_sha256);
-    return pinned(c->listener, &c->key) ? ERR_OK : ERR_DENIED;
 }
 
 static enum err on_hello(struct client *c, const struct wire_frame *f)
@@ -449,43 +407,6 @@ static bool let_in(const struct store_listener *l, int fd, uint32_t *uid, int32_
     return false;
 }
 
-static struct client *client_make(struct store_listener *l)
-{
-    struct client *c = calloc(1, sizeof *c);
-    if (!c) return NULL;
-    c->listener = l;
-    c->link.from = WIRE_OF_CLIENT;
-    c->link.max_body = WIRE_HELLO_MAX;
-    c->link.on_frame = on_frame;
-    c->link.on_end = on_end;
-    c->link.on_sent = on_sent;
-    c->link.on_secure = on_secure;
-    return c;
-}
-
-/* Takes the socket over, and the stream. */
-static void client_start(struct client *c, int fd, struct tls_stream *tls)
-{
-    struct store_listener *l = c->listener;
-    if (wire_link_open_tls(&c->link, l->loop, fd, tls, OUT_MAX) != ERR_OK) {
-        free(c);
-        return; /* the link has closed it */
-    }
-    c->next = l->clients;
-    c->at = &l->clients;
-    if (c->next) c->next->at = &c->next;
-    l->clients = c;
-    c->hello.on_time = on_hello_time;
-    timer_set(l->loop, &c->hello, loop_now_ms(l->loop) + STORE_LISTENER_HELLO_MS);
-    count(&l->n.connections, 1);
-    count(&l->n.accepted, 1);
-}
-
-static bool room(const struct store_listener *l)
-{
-    return atomic_load_explicit(&l->n.connections, memory_order_relaxed) < STORE_LISTENER_CONNECTIONS;
-}
-
 /* ERR_OK: the descriptor belongs to a client now. */
 static enum err client_new(struct store_listener *l, int fd)
 {
@@ -497,52 +418,44 @@ static enum err client_new(struct store_listener *l, int fd)
                   log_i64("pid", pid));
         return ERR_DENIED;
     }
-    if (!room(l)) return ERR_LIMIT;
-    struct client *c = client_make(l);
+    if (atomic_load_explicit(&l->n.connections, memory_order_relaxed) >= STORE_LISTENER_CONNECTIONS) return ERR_LIMIT;
+    struct client *c = calloc(1, sizeof *c);
     if (!c) return ERR_NO_MEMORY;
+    c->listener = l;
     c->uid = uid;
     c->pid = pid;
-    client_start(c, fd, NULL);
-    return ERR_OK;
-}
-
-/* Strangers who have not shown who they are leave half of the room to others. */
-static enum err client_new_tls(struct store_listener *l, int fd, const struct net_peer *from)
-{
-    struct tls_stream *tls;
-    uint32_t strangers = 0;
-    for (const struct client *c = l->clients; c; c = c->next) strangers += c->remote && !c->welcome;
-    if (!room(l) || strangers >= STORE_LISTENER_CONNECTIONS / 2) return ERR_LIMIT;
-    struct client *c = client_make(l);
-    if (!c) return ERR_NO_MEMORY;
-    if (tls_server_stream(l->tls, fd, &tls) != ERR_OK) {
+    c->link.from = WIRE_OF_CLIENT;
+    c->link.max_body = WIRE_HELLO_MAX;
+    c->link.on_frame = on_frame;
+    c->link.on_end = on_end;
+    c->link.on_sent = on_sent;
+    if (wire_link_open(&c->link, l->loop, fd, OUT_MAX) != ERR_OK) {
         free(c);
-        return ERR_NO_MEMORY;
+        return ERR_OK; /* the link has closed it */
     }
-    c->remote = true;
-    c->from = *from;
-    client_start(c, fd, tls);
+    c->next = l->clients;
+    c->at = &l->clients;
+    if (c->next) c->next->at = &c->next;
+    l->clients = c;
+    c->hello.on_time = on_hello_time;
+    timer_set(l->loop, &c->hello, loop_now_ms(l->loop) + STORE_LISTENER_HELLO_MS);
+    count(&l->n.connections, 1);
+    count(&l->n.accepted, 1);
     return ERR_OK;
-}
-
-static enum err accept_from(struct store_listener *l, const struct watch *w)
-{
-    struct net_peer peer;
-    int fd;
-    enum err e;
-    while (w->fd >= 0 && (e = net_accept(w->fd, &fd, &peer)) == ERR_OK) {
-        if ((w == &l->tcp ? client_new_tls(l, fd, &peer) : client_new(l, fd)) == ERR_OK) continue;
-        struct watch refused = {.fd = fd};
-        watch_close(&refused);
-        count(&l->n.refused, 1);
-    }
-    return w->fd < 0 ? ERR_AGAIN : e;
 }
 
 static void accept_all(struct store_listener *l)
 {
-    enum err e = accept_from(l, &l->watch), tcp = accept_from(l, &l->tcp);
-    if (e != ERR_AGAIN || tcp != ERR_AGAIN) timer_set(l->loop, &l->again, loop_now_ms(l->loop) + AGAIN_MS);
+    struct net_peer peer;
+    int fd;
+    enum err e;
+    while ((e = net_accept(l->watch.fd, &fd, &peer)) == ERR_OK) {
+        if (client_new(l, fd) == ERR_OK) continue;
+        struct watch refused = {.fd = fd};
+        watch_close(&refused);
+        count(&l->n.refused, 1);
+    }
+    if (e != ERR_AGAIN) timer_set(l->loop, &l->again, loop_now_ms(l->loop) + AGAIN_MS);
 }
 
 static void on_again(struct timer *t)
@@ -556,37 +469,6 @@ static void on_connection(struct watch *w, uint32_t events)
     accept_all(CONTAINER_OF(w, struct store_listener, watch));
 }
 
-static void on_tcp(struct watch *w, uint32_t events)
-{
-    (void)events;
-    accept_all(CONTAINER_OF(w, struct store_listener, tcp));
-}
-
-static void set_tls(struct store_listener *l, struct tls_server *tls, const struct store_pin *pins, uint32_t n_pins)
-{
-    struct tls_server *old = l->tls;
-    l->tls = tls_server_ref(tls);
-    tls_server_unref(&old);
-    l->n_pins = n_pins;
-    for (uint32_t i = 0; i < n_pins; i++) l->pins[i] = pins[i];
-}
-
-static enum err open_tcp(struct store_listener *l, const struct store_listener_options *o)
-{
-    struct net_addr a;
-    if (!o->address.n) return ERR_OK;
-    if (o->n_pins > PINS_MAX) return ERR_LIMIT;
-    if (!o->tls || !o->n_pins || str_starts(o->address, STR("unix:"))) return ERR_MALFORMED;
-    enum err e = net_addr_parse(o->address, &a);
-    if (e == ERR_OK) e = net_listen(&a, false, &l->tcp.fd);
-    if (e != ERR_OK) return e;
-    set_tls(l, o->tls, o->pins, o->n_pins);
-    struct net_addr bound = {.len = sizeof bound.ss};
-    if (getsockname(l->tcp.fd, (struct sockaddr *)&bound.ss, &bound.len) == 0) a = bound;
-    (void)net_addr_text(&a, l->address);
-    return watch_add(l->loop, &l->tcp, EPOLLIN);
-}
-
 enum err store_listener_new(struct loop *loop, const struct store_listener_options *options,
                             struct store_listener **out)
 {
@@ -597,9 +479,8 @@ enum err store_listener_new(struct loop *loop, const struct store_listener_optio
     l->spaces = options->spaces;
     l->n_uids = options->n_uids;
     for (uint32_t i = 0; i < options->n_uids; i++) l->uids[i] = options->uids[i];
-    l->socket.fd = l->watch.fd = l->tcp.fd = -1;
+    l->socket.fd = l->watch.fd = -1;
     l->watch.on_event = on_connection;
-    l->tcp.on_event = on_tcp;
     l->again.on_time = on_again;
     enum err e = keeper_client_new(options->keeper, loop, options->spaces, &l->keeper);
     if (e == ERR_OK) e = unix_socket_open(options->path, options->n_uids > 0, &l->socket);
@@ -608,7 +489,6 @@ enum err store_listener_new(struct loop *loop, const struct store_listener_optio
         l->socket.fd = -1;
         e = watch_add(loop, &l->watch, EPOLLIN);
     }
-    if (e == ERR_OK) e = open_tcp(l, options);
     if (e != ERR_OK) {
         store_listener_free(&l);
         return e;
@@ -622,7 +502,6 @@ void store_listener_free(struct store_listener **out)
     struct store_listener *l = *out;
     if (!l) return;
     watch_drop(l->loop, &l->watch);
-    watch_drop(l->loop, &l->tcp);
     unix_socket_close(&l->socket);
     timer_clear(l->loop, &l->again);
     while (l->clients) {
@@ -631,28 +510,8 @@ void store_listener_free(struct store_listener **out)
         client_gone(c);
     }
     keeper_client_free(&l->keeper); /* requests under way end here */
-    tls_server_unref(&l->tls);
     free(l);
     *out = NULL;
-}
-
-enum err store_listener_tls(struct store_listener *l, struct tls_server *tls, const struct store_pin *pins,
-                            uint32_t n_pins)
-{
-    if (n_pins > PINS_MAX) return ERR_LIMIT;
-    set_tls(l, tls, pins, n_pins);
-    for (struct client *c = l->clients, *next; c; c = next) {
-        next = c->next;
-        if (!c->remote || (c->welcome && pinned(l, &c->key))) continue;
-        wire_link_close(&c->link);
-        client_gone(c);
-    }
-    return ERR_OK;
-}
-
-str store_listener_address(const struct store_listener *l)
-{
-    return str_of(l->address);
 }
 
 void store_listener_numbers(const struct store_listener *l, struct store_listener_numbers *out)

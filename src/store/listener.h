@@ -1,5 +1,4 @@
-/* The way into a keeper for other processes: a Unix socket that speaks store/wire.h, and for those on other machines
- * the same over mutual TLS.
+/* The way into a keeper for other processes: a Unix socket that speaks store/wire.h.
  *
  * Owner: one thread, that of `loop`. Only processes of our own user, of root, or of the users that are named get in
  * (SO_PEERCRED, asked before a byte is read). A client costs at most: a frame, STORE_LISTENER_BUDGET bytes of questions
@@ -8,7 +7,6 @@
 #ifndef SALLYPORT_STORE_LISTENER_H
 #define SALLYPORT_STORE_LISTENER_H
 
-#include "net/tls_server.h"
 #include "store/keeper.h"
 
 #define STORE_LISTENER_CONNECTIONS 384
@@ -26,16 +24,6 @@ struct store_listener_options {
     uint32_t spaces;      /* KEEPER_SPACE bits that are served here */
     const uint32_t *uids; /* further users whose processes may come in; copied */
     uint32_t n_uids;
-    /* Over TCP and TLS, too: */
-    str address;            /* "10.0.0.5:7443", numeric; empty: not */
-    struct tls_server *tls; /* its own certificate, and the authorities of clients; a reference of its own is taken */
-    const struct store_pin *pins; /* who may come in, of those who show a verified certificate; copied */
-    uint32_t n_pins;
-};
-
-/* A client's key: the SHA-256 of its SubjectPublicKeyInfo. */
-struct store_pin {
-    unsigned char spki_sha256[32];
 };
 
 struct store_listener_numbers {
@@ -43,16 +31,10 @@ struct store_listener_numbers {
     uint64_t accepted, refused, malformed, answered; /* so far */
 };
 
-/* The keeper must outlive it. ERR_CONFLICT: somebody answers at that socket, or has that port. ERR_LIMIT: the path is
- * too long, or too many users or pins. ERR_MALFORMED: no such address, or no pins for it. ERR_IO, ERR_NO_MEMORY. */
+/* The keeper must outlive it. ERR_CONFLICT: somebody answers at that socket. ERR_LIMIT: the path is too long, or too
+ * many users. ERR_IO, ERR_NO_MEMORY. */
 MUST_USE enum err store_listener_new(struct loop *loop, const struct store_listener_options *options,
                                      struct store_listener **out);
-/* Another certificate, other authorities and pins for whoever comes from now on; who is no longer among them loses its
- * connection. Of a listener with an address. ERR_LIMIT: too many pins. */
-MUST_USE enum err store_listener_tls(struct store_listener *l, struct tls_server *tls, const struct store_pin *pins,
-                                     uint32_t n_pins);
-/* The address it listens at ("10.0.0.5:7443"); empty: none. */
-str store_listener_address(const struct store_listener *l);
 /* No further clients, and those there are lose their connection: they come again when somebody listens again. Leases
  * stay. Waits for the transaction under way. */
 void store_listener_free(struct store_listener **l);

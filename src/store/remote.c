@@ -253,15 +253,7 @@ static void lost(struct remote *r, const char *why)
 static void on_end(struct wire_link *link, enum err why)
 {
     struct remote *r = CONTAINER_OF(link, struct remote, link);
-    const char *tls = wire_link_tls_reason(link);
-    lost(r, tls[0] ? tls : why == ERR_MALFORMED ? "it does not speak our protocol" : err_name(why));
-}
-
-/* The certificate was verified by the handshake: there is no other way to get here. */
-static enum err on_secure(struct wire_link *link, const struct tls_peer *peer)
-{
-    (void)link;
-    return peer->certificate ? ERR_OK : ERR_DENIED;
+    lost(r, why == ERR_MALFORMED ? "it does not speak our protocol" : err_name(why));
 }
 
 static enum err on_welcome(struct remote *r, const struct wire_frame *f)
@@ -324,17 +316,13 @@ static void on_greet_time(struct timer *t)
 
 static void say_hello(struct remote *r, int fd)
 {
-    struct tls_stream *tls = NULL;
-    const char *why = NULL;
-    if (!r->tls && !unix_socket_peer_ok(fd)) why = "a process of another user has its socket";
-    if (r->tls && tls_upstream_stream(r->tls, STR_NONE, fd, &r->session, &tls) != ERR_OK) why = "no memory";
-    if (why) {
+    if (!unix_socket_peer_ok(fd)) {
         struct watch other = {.fd = fd};
         watch_close(&other);
-        lost(r, why);
+        lost(r, "a process of another user has its socket");
         return;
     }
-    if (wire_link_open_tls(&r->link, r->loop, fd, tls, OUT_MAX) != ERR_OK) {
+    if (wire_link_open(&r->link, r->loop, fd, OUT_MAX) != ERR_OK) {
         lost(r, "no descriptors");
         return;
     }
@@ -396,8 +384,6 @@ static void remote_free(struct store *s)
     }
     timer_clear(r->loop, &r->deadline);
     loop_undefer(r->loop, &r->fail);
-    tls_session_free(&r->session);
-    tls_upstream_unref(&r->tls);
     free(r);
 }
 
@@ -407,11 +393,10 @@ static const struct store_ops remote_ops = {.submit = submit,
                                             .watch_confirm = remote_watch_confirm,
                                             .free = remote_free};
 
-static enum err remote_new(struct loop *loop, str address, struct tls_upstream *tls, str name, struct store **out)
+enum err store_remote_new(struct loop *loop, str address, str name, struct store **out)
 {
     struct net_addr a;
-    bool local = str_starts(address, STR("unix:"));
-    enum err e = local == !tls ? net_addr_parse(address, &a) : ERR_MALFORMED;
+    enum err e = str_starts(address, STR("unix:")) ? net_addr_parse(address, &a) : ERR_MALFORMED;
     if (e == ERR_OK && name.n > STORE_NAME_MAX) e = ERR_LIMIT;
     if (e == ERR_OK && !name.n) e = ERR_MALFORMED;
     for (size_t i = 0; e == ERR_OK && i < name.n; i++)
@@ -422,7 +407,6 @@ static enum err remote_new(struct loop *loop, str address, struct tls_upstream *
     r->store = (struct store){&remote_ops, loop};
     r->loop = loop;
     r->address = a;
-    r->tls = tls ? tls_upstream_ref(tls) : NULL;
     memcpy(r->name, name.p, name.n);
     r->name_n = name.n;
     r->connecting.fd = -1;
@@ -430,8 +414,7 @@ static enum err remote_new(struct loop *loop, str address, struct tls_upstream *
                                  .max_body = WIRE_BODY_MAX,
                                  .on_frame = on_frame,
                                  .on_end = on_end,
-                                 .on_sent = on_sent,
-                                 .on_secure = on_secure};
+                                 .on_sent = on_sent};
     r->pause.on_time = on_pause;
     r->greet.on_time = on_greet_time;
     r->deadline.on_time = on_deadline;
@@ -442,24 +425,6 @@ static enum err remote_new(struct loop *loop, str address, struct tls_upstream *
     r->pause_ms = PAUSE_MIN_MS;
     *out = &r->store;
     return ERR_OK;
-}
-
-enum err store_remote_new(struct loop *loop, str address, str name, struct store **out)
-{
-    return remote_new(loop, address, NULL, name, out);
-}
-
-enum err store_remote_tls_new(struct loop *loop, str address, struct tls_upstream *tls, str name, struct store **out)
-{
-    return remote_new(loop, address, tls, name, out);
-}
-
-void store_remote_tls_set(struct store *s, struct tls_upstream *tls)
-{
-    struct remote *r = remote_of(s);
-    struct tls_upstream *old = r->tls;
-    r->tls = tls_upstream_ref(tls);
-    tls_upstream_unref(&old);
 }
 
 bool store_remote_up(const struct store *s)

@@ -1,9 +1,8 @@
-/* A store whose keeper is in another process: the same promises, over a Unix socket, or over mutual TLS where that
- * process is on another machine.
+/* A store whose keeper is in another process: the same promises, over a Unix socket.
  *
  * Owner: the thread of `loop`, which alone uses it; the loop must outlive it. It connects when there is something to
  * ask, and again by itself with growing pauses (100 ms … 5 s). The process at the other end must be of our own user or
- * root (SO_PEERCRED), or, with TLS, show a certificate that the trust given here accepts; or nothing is said to it.
+ * root (SO_PEERCRED), or nothing is said to it.
  *
  * A job has STORE_REMOTE_DEADLINE_MS from its submission, then it is ERR_TIMEOUT. When a connection breaks, a batch
  * that was sent is ERR_CLOSED (it may have happened); what only reads is asked once more on the next connection. A
@@ -12,7 +11,6 @@
 #ifndef SALLYPORT_STORE_REMOTE_H
 #define SALLYPORT_STORE_REMOTE_H
 
-#include "net/tls_upstream.h"
 #include "store/store.h"
 
 #define STORE_REMOTE_DEADLINE_MS 5000
@@ -22,13 +20,6 @@
 /* `address`: "unix:/path" of a data role's socket. `name`: who asks, for its logs; 1..STORE_NAME_MAX printable bytes.
  * ERR_MALFORMED, ERR_LIMIT (path or name too long), ERR_NO_MEMORY. Freed by store_free. */
 MUST_USE enum err store_remote_new(struct loop *loop, str address, str name, struct store **out);
-
-/* The same over TCP and TLS. `address`: "10.0.0.5:7443", numeric. `tls`: whom to trust, by which name, and what we
- * show; a reference of its own is taken. */
-MUST_USE enum err store_remote_tls_new(struct loop *loop, str address, struct tls_upstream *tls, str name,
-                                       struct store **out);
-/* Other trust and certificate from the next connection on. Of a store made by store_remote_tls_new. */
-void store_remote_tls_set(struct store *s, struct tls_upstream *tls);
 
 /* Whether a connection stands now, and how many were made. For readiness and metrics. */
 bool store_remote_up(const struct store *s);

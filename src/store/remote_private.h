@@ -41,8 +41,6 @@ struct remote {
     struct store store; /* first */
     struct loop *loop;
     struct net_addr address;
-    struct tls_upstream *tls; /* NULL: a Unix socket */
-    struct tls_session session;
     char name[STORE_NAME_MAX];
     size_t name_n;
     enum remote_state state;

@@ -1,5 +1,7 @@
 #include "store/wire_link.h"
 
+#include "net/socket.h"
+
 #define PIECE ((size_t)64 << 10)  /* bytes asked of the socket at once */
 #define KEEP  ((size_t)64 << 10)  /* a buffer that is empty keeps no more than that */
 #define SHIFT ((size_t)256 << 10) /* what was sent is cut off when it is so much */
@@ -14,8 +16,6 @@ static void shrink(struct buf *b)
 
 static void shut(struct wire_link *l)
 {
-    l->tls_reason = l->tls ? tls_stream_reason(l->tls) : "";
-    tls_stream_free(&l->tls, l->sent == l->out.n && !l->out.bad);
     watch_drop(l->loop, &l->watch);
     loop_undefer(l->loop, &l->pump);
     buf_free(&l->in);
@@ -32,10 +32,9 @@ size_t wire_link_backlog(const struct wire_link *l)
 static enum err flush(struct wire_link *l, bool *less)
 {
     *less = false;
-    if (l->shaking) return ERR_OK;
     while (l->sent < l->out.n) {
         size_t n = 0;
-        enum err e = transport_send(l->watch.fd, l->tls, l->out.p + l->sent, l->out.n - l->sent, &n);
+        enum err e = net_send(l->watch.fd, l->out.p + l->sent, l->out.n - l->sent, &n);
         if (e != ERR_OK) return e;
         if (!n) break;
         l->sent += n;
@@ -102,7 +101,7 @@ static enum err receive(struct wire_link *l, size_t want, size_t *got)
     if (room > WIRE_LINK_TURN) room = WIRE_LINK_TURN; /* memory for what came, not for what was announced */
     char *p = buf_room(&l->in, room);
     if (!p) return ERR_NO_MEMORY;
-    enum err e = transport_recv(l->watch.fd, l->tls, p, room, got);
+    enum err e = net_recv(l->watch.fd, p, room, got);
     if (e == ERR_OK) l->in.n += *got;
     return e;
 }
@@ -130,28 +129,11 @@ static void read_on(struct wire_link *l)
     if (e != ERR_OK) end(l, e);
 }
 
-/* Whether the bytes behind the handshake may flow. */
-static bool shaken(struct wire_link *l)
-{
-    if (LIKELY(!l->shaking)) return true;
-    enum err e = tls_stream_handshake(l->tls, loop_wall_ms(l->loop) / 1000);
-    if (e == ERR_AGAIN) return false;
-    if (e == ERR_OK) {
-        l->shaking = false;
-        e = l->on_secure(l, tls_stream_peer(l->tls));
-        l->unread = true; /* what came together with the end of the handshake tells of itself by no event */
-    }
-    if (e == ERR_OK) return true;
-    l->shaking = true; /* no last word to somebody unknown */
-    end(l, e);
-    return false;
-}
-
 static void pump(struct task *t)
 {
     struct wire_link *l = CONTAINER_OF(t, struct wire_link, pump);
     bool less = false;
-    if (!l->open || !shaken(l)) return;
+    if (!l->open) return;
     if (l->out.bad) {
         end(l, ERR_LIMIT);
         return;
@@ -167,25 +149,13 @@ static void pump(struct task *t)
 static void on_event(struct watch *w, uint32_t events)
 {
     struct wire_link *l = CONTAINER_OF(w, struct wire_link, watch);
-    if (l->tls || events & (uint32_t)~EPOLLOUT) l->unread = true; /* TLS may have to write in order to read */
+    if (events & (uint32_t)~EPOLLOUT) l->unread = true;
     pump(&l->pump);
-}
-
-const char *wire_link_tls_reason(const struct wire_link *l)
-{
-    return l->tls_reason ? l->tls_reason : "";
 }
 
 enum err wire_link_open(struct wire_link *l, struct loop *loop, int fd, size_t out_max)
 {
-    return wire_link_open_tls(l, loop, fd, NULL, out_max);
-}
-
-enum err wire_link_open_tls(struct wire_link *l, struct loop *loop, int fd, struct tls_stream *tls, size_t out_max)
-{
     l->loop = loop;
-    l->tls = tls;
-    l->shaking = tls != NULL;
     l->watch = (struct watch){on_event, fd};
     l->pump = (struct task){.run = pump};
     buf_init(&l->in, WIRE_HEAD + WIRE_BODY_MAX + WIRE_LINK_TURN);

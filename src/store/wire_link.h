@@ -8,7 +8,6 @@
 #define SALLYPORT_STORE_WIRE_LINK_H
 
 #include "net/loop.h"
-#include "net/transport.h"
 #include "store/wire.h"
 
 #define WIRE_LINK_TURN ((size_t)256 << 10)
@@ -23,13 +22,7 @@ struct wire_link {
     /* The connection is gone and the descriptor closed; the last call. May free the link. */
     void (*on_end)(struct wire_link *l, enum err why);
     void (*on_sent)(struct wire_link *l); /* less waits to be sent than before; may be NULL */
-    /* With TLS, once the handshake is done and before a byte of the other side counts: who is it? Anything but ERR_OK
-     * ends the link. */
-    enum err (*on_secure)(struct wire_link *l, const struct tls_peer *peer);
     /* private */
-    struct tls_stream *tls; /* NULL: a Unix socket */
-    bool shaking;           /* the handshake is not done */
-    const char *tls_reason; /* of the stream that is gone */
     struct loop *loop;
     struct watch watch;
     struct task pump;
@@ -42,12 +35,6 @@ struct wire_link {
 /* Takes the connected socket over. `out_max`: bytes that may wait to be sent; more end the link. ERR_IO: then the
  * socket is closed, and on_end is not called. */
 MUST_USE enum err wire_link_open(struct wire_link *l, struct loop *loop, int fd, size_t out_max);
-/* The same over TLS; takes the stream over, also if it fails. The handshake is the link's; what is put into the
- * outgoing buffer meanwhile waits for its end. */
-MUST_USE enum err wire_link_open_tls(struct wire_link *l, struct loop *loop, int fd, struct tls_stream *tls,
-                                     size_t out_max);
-/* Why TLS failed, for logs; "" without TLS. Valid within on_end. */
-const char *wire_link_tls_reason(const struct wire_link *l);
 /* Sends what the socket takes at once and closes; on_end is not called. Safe to repeat, and on a link that was never
  * opened. The memory of the link may go right after it. */
 void wire_link_close(struct wire_link *l);
