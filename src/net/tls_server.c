@@ -75,7 +75,7 @@ static struct pair *pair_of(const struct tls_server *t, const char *asked)
 {
     char name[X509_NAME_MAX + 1];
     size_t n = 0;
-    for (; asked[n] && n < sizeof name; n++)
+    for (; n < sizeof name && asked[n]; n++)
         name[n] = asked[n] >= 'A' && asked[n] <= 'Z' ? (char)(asked[n] | 0x20) : asked[n];
     if (n && name[n - 1] == '.') n--;
     if (n == 0 || n > X509_NAME_MAX) return &t->pairs[0];

@@ -48,10 +48,14 @@ for c in public second; do
     printf 'V\t350101000000Z\t\t%s\tunknown\t/CN=%s\n' "$(openssl x509 -in $c.leaf -noout -serial | cut -d= -f2)" $c >>index.txt
     openssl ocsp -issuer ca.pem -cert $c.leaf -reqout $c.req >/dev/null
 done
-answer() { openssl ocsp -index index.txt -CA ca.pem -rsigner "$4.pem" -rkey "$4.key" -reqin "$2.req" -respout "$1" $3 >/dev/null; }
-answer public.ocsp public '-ndays 2' ca
-answer second.ocsp second '-ndays 2' ca
-answer brief.ocsp public '-nmin 1' ca
-answer unsigned.ocsp public '-ndays 2' other
+answer() {
+    out=$1 about=$2 by=$3
+    shift 3
+    openssl ocsp -index index.txt -CA ca.pem -rsigner "$by.pem" -rkey "$by.key" -reqin "$about.req" -respout "$out" "$@" >/dev/null
+}
+answer public.ocsp public ca -ndays 2
+answer second.ocsp second ca -ndays 2
+answer brief.ocsp public ca -nmin 1
+answer unsigned.ocsp public other -ndays 2
 sed -i 's/^V\t\([0-9Z]*\)\t\t/R\t\1\t200101000000Z\t/' index.txt
-answer revoked.ocsp public '-ndays 2' ca
+answer revoked.ocsp public ca -ndays 2
