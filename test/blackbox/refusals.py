@@ -379,7 +379,8 @@ def metrics():
     equal(grown("sallyport_request_duration_seconds_count"), 12, "durations")
     check(total(after, "sallyport_decision_duration_seconds_count", gate="1") > 0, "decision durations")
     check(total(after, "sallyport_config_version") >= 1, "sallyport_config_version")
-    text = "\n".join(line for line in admin(s, "/metrics").body.decode().split("\n") if not line.startswith("#"))
+    text = admin(s, "/metrics").body.decode()
+    series = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
     samples = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
     for word in ("counted", "zaphod", "alice", s.key.text):
         check(word not in samples, "a label has %r" % word)
