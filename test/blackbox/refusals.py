@@ -380,7 +380,6 @@ def metrics():
     check(total(after, "sallyport_decision_duration_seconds_count", gate="1") > 0, "decision durations")
     check(total(after, "sallyport_config_version") >= 1, "sallyport_config_version")
     text = admin(s, "/metrics").body.decode()
-    series = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
     samples = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
     for word in ("counted", "zaphod", "alice", s.key.text):
         check(word not in samples, "a label has %r" % word)
