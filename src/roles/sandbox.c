@@ -196,11 +196,11 @@ static const int calls[] = {
     SCMP_SYS(clock_getres_time64), SCMP_SYS(getrandom)};
 
 /* What only a sanitizer does: stop its own threads to look for leaks, look at itself. */
-static const int sanitizer_calls[] = {SCMP_SYS(ptrace),      SCMP_SYS(getdents),  SCMP_SYS(waitid),
-                                      SCMP_SYS(waitpid),     SCMP_SYS(pause),     SCMP_SYS(clone),
-                                      SCMP_SYS(wait4),       SCMP_SYS(prctl),     SCMP_SYS(kill),
-                                      SCMP_SYS(tgkill),      SCMP_SYS(tkill),     SCMP_SYS(process_vm_readv),
-                                      SCMP_SYS(personality), SCMP_SYS(prlimit64), SCMP_SYS(getdents)};
+static const int sanitizer_calls[] = {SCMP_SYS(ptrace),      SCMP_SYS(getdents), SCMP_SYS(waitid),
+                                      SCMP_SYS(waitpid),     SCMP_SYS(pause),    SCMP_SYS(clone),
+                                      SCMP_SYS(wait4),       SCMP_SYS(prctl),    SCMP_SYS(kill),
+                                      SCMP_SYS(tgkill),      SCMP_SYS(tkill),    SCMP_SYS(process_vm_readv),
+                                      SCMP_SYS(personality), SCMP_SYS(prlimit64)};
 
 /* Of each call listed here only what the arguments allow. */
 static int add_conditions(scmp_filter_ctx f)
