@@ -132,7 +132,8 @@ void exchange_span(struct exchange *x, uint64_t now_ns)
                        .attempts = x->attempts < UINT16_MAX ? (uint16_t)x->attempts : UINT16_MAX,
                        .gate = GATE,
                        .effect = (uint8_t)x->effect,
-                       .minor = x->down.request.minor};
+                       .minor = x->down.request.minor,
+                       .tls = x->down.tls != NULL};
     if (x->trace.dispatched_ns && x->upstream) s->upstream_ns = end - (now_ns - x->trace.dispatched_ns);
     span_id_of(x->trace_id, s->trace_id, sizeof s->trace_id);
     span_id_of(x->trace.span, s->id, sizeof s->id);

@@ -69,13 +69,14 @@ http.createServer((request, response) => {
 }).listen(servicePort, '127.0.0.1');
 
 // --- the gateway ---
-const [port, admin] = [await freePort(), await freePort()];
+const [port, admin, secure] = [await freePort(), await freePort(), await freePort()];
 const url = `http://127.0.0.1:${port}`;
 const key = JSON.parse(execFileSync(binary, ['key', 'new', 'shop', '--env', 'test', '--json'], { cwd: dir, encoding: 'utf8' }));
 const file = path.join(dir, 'sallyport.yaml');
 const config = {
   sallyport: 1, environment: 'test', name: 'gw-7', workers: 2, data: './data',
-  listen: { gateway: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` },
+  listen: { gateway: [`127.0.0.1:${port}`, { address: `127.0.0.1:${secure}`, tls: true }], admin: `127.0.0.1:${admin}` },
+  tls: { certificates: [{ cert: `${dir}/localhost.pem`, key: { file: `${dir}/localhost.key` } }] },
   products: { shop: { keys: [{ id: key.id, sha256: key.sha256 }], may: ['viewOrder'] } },
   services: { orders: { instances: [`127.0.0.1:${servicePort}`], implicit: false } },
   actions: { viewOrder: { match: 'GET /orders/{id}', to: 'orders', accept: 'apikey' } },
@@ -121,7 +122,22 @@ await test('a request is two spans: ours, and below it the call to the service, 
     ['GET', '/orders/{id}', '/orders/7', 200, '127.0.0.1', port], 'attributes');
   equal([a['sallyport.action'], a['sallyport.product'], a['sallyport.permitted']], ['viewOrder', 'shop', true], 'ours');
   check(/^[0-9A-Z]{26}$/.test(a['sallyport.decision_id']), 'decision id');
-  equal([client.a['server.address'], client.a['server.port']], ['127.0.0.1', servicePort], 'client span');
+  equal([client.a['server.address'], client.a['server.port'], client.a['http.request.resend_count']], ['127.0.0.1', servicePort, undefined],
+    'client span');
+  equal(a['url.scheme'], 'http', 'scheme');
+});
+
+await test('over TLS the scheme is https', async () => {
+  const agent = new https.Agent({ ca: readFileSync(`${dir}/ca.pem`) });
+  seen.length = 0;
+  const status = await new Promise((resolve, reject) => {
+    https.get({ host: 'localhost', port: secure, path: '/orders/7', agent, headers: { apikey: key.key } },
+      (r) => r.resume().on('end', () => resolve(r.statusCode))).on('error', reject);
+  });
+  equal(status, 200, 'status');
+  const found = await spansOf(seen[0].split('-')[1]);
+  equal(found.find((s) => s.kind === 2).a['url.scheme'], 'https', 'scheme');
+  agent.destroy();
 });
 
 await test('the batch says who sends it, with the field that was configured, and holds no credential and no query', async () => {
