@@ -96,6 +96,16 @@ def _():
         check(f.read() == said, "run tools/make-dashboard")
 
 
+@port.test("every alert has its row in docs/operations.md")
+def _():
+    with open(os.path.join(PACKAGING, "prometheus", "sallyport.rules.yml"), encoding="utf-8") as f:
+        alerts = re.findall(r"- alert: (\S+)", f.read())
+    with open(os.path.join(port.ROOT, "docs", "operations.md"), encoding="utf-8") as f:
+        told = f.read()
+    missing = [name for name in alerts if "`%s`" % name not in told]
+    check(len(alerts) > 15 and not missing, "nothing is said of %s" % missing)
+
+
 def families(text):
     return set(re.findall(r"(?m)^# TYPE (\S+) ", text))
 
