@@ -205,9 +205,11 @@ def _(_name, service):
         check(len(workers) == 2, "both workers serve, not %d" % len(workers))
         check(not broken(workers), "nothing forbidden happened: %s" % broken(workers))
         metrics = b.shop.gateway.metrics()
-        for u in ups:
-            check(metrics['sallyport_upstream_requests_total{service="app",upstream="%s",outcome="answered"}' % u.address]
-                  > 500, "every instance has its share")
+        answered = [metrics['sallyport_upstream_requests_total{service="app",upstream="%s",outcome="answered"}' % u.address]
+                    for u in ups]
+        # eight users need not hash to all three
+        enough = 1 if service["balance"] == "hash" else 3
+        check(sum(n > 500 for n in answered) >= enough, "every instance has its share: %s" % answered)
     finally:
         b.stop()
         for u in ups:
