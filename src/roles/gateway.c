@@ -558,6 +558,7 @@ static void stop(struct gateway *g)
     snapshot_unref(&g->snap);
     config_free(&g->config);
     offload_free(&g->pool);
+    gateway_keys_forget(g);
     loop_free(&g->loop);
     (void)log_close();
 }

@@ -18,6 +18,7 @@ static void ask_later(struct gateway *g)
 
 struct prepare {
     struct offload_job job;
+    struct prepare *next; /* of the gateway's */
     struct gateway *gateway;
     struct keyset *keys;
 };
@@ -31,6 +32,9 @@ static void prepare_done(struct offload_job *job)
 {
     struct prepare *p = CONTAINER_OF(job, struct prepare, job);
     struct gateway *g = p->gateway;
+    struct prepare **link = &g->prepares;
+    while (*link != p) link = &(*link)->next;
+    *link = p->next;
     keyset_unref(&p->keys);
     free(p);
     if (--g->preparing || g->start_over) return;
@@ -44,10 +48,21 @@ static void on_prepare(struct timer *t)
     for (uint32_t i = 0; i < g->n_keys; i++) {
         struct prepare *p = g->keys[i].keys && !g->keys[i].prepared ? calloc(1, sizeof *p) : NULL;
         if (!p) continue;
-        *p = (struct prepare){{.run = prepare_run, .done = prepare_done}, g, keyset_ref(g->keys[i].keys)};
+        *p = (struct prepare){{.run = prepare_run, .done = prepare_done}, g->prepares, g, keyset_ref(g->keys[i].keys)};
+        g->prepares = p;
         g->keys[i].prepared = true;
         g->preparing++;
         if (offload_submit(g->pool, g->loop, &p->job) != ERR_OK) prepare_done(&p->job);
+    }
+}
+
+void gateway_keys_forget(struct gateway *g)
+{
+    while (g->prepares) {
+        struct prepare *p = g->prepares;
+        g->prepares = p->next;
+        keyset_unref(&p->keys);
+        free(p);
     }
 }
 

@@ -67,6 +67,7 @@ struct gateway {
     char address_text[LISTENERS_MAX][NET_TEXT_MAX];
     size_t n_addresses;
     char admin_text[NET_TEXT_MAX];
+    struct prepare *prepares;
     uint32_t preparing; /* key sets on their way through keyset_prepare */
     bool start_over;    /* the first of them are ready */
     struct timer open_timer;
@@ -89,6 +90,8 @@ struct gateway {
 MUST_USE enum err gateway_keys_make(struct gateway *g, const struct snapshot *snap, struct diags *d,
                                     struct gateway_keys **out);
 void gateway_keys_free(struct gateway_keys **k, uint32_t n);
+/* What was under way when the pool ended: nobody will tell of it any more. */
+void gateway_keys_forget(struct gateway *g);
 /* Starts the fetching of what comes by URL; called once the snapshot is the one in force. */
 void gateway_keys_start(struct gateway *g);
 /* The store has fed the public keys of the Authentication Service; NULL: there are none. Borrowed. */

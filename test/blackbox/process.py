@@ -205,7 +205,7 @@ def _():
         eventually(lambda: port.fetch(s.port, "/public/x").status == 200, "the next one serves", 5)
         again.stop()
         equal(again.popen.returncode, 0, "its exit code")
-        s.gateway.process = again  # ended well
+        s.gateway.process = again
 
 
 @port.test("one that dies again and again is started with growing pauses; what it is told to do in between counts")
