@@ -280,6 +280,15 @@ static enum step choose_caller(struct exchange *x, const struct snapshot_product
     return STEP_NEXT;
 }
 
+/* Whether any kind of caller may sign: all of them in one look. */
+static bool takes_signatures(const struct snapshot_action *a)
+{
+    uint32_t kinds;
+    _Static_assert(sizeof a->accept == sizeof kinds, "a byte for each kind of caller");
+    memcpy(&kinds, a->accept, sizeof kinds);
+    return kinds & ACCEPT_SIGNATURE * 0x01010101u;
+}
+
 enum step authenticate_step(struct exchange *x)
 {
     const struct snapshot_product *own;
@@ -290,7 +299,7 @@ enum step authenticate_step(struct exchange *x)
     if (next == STEP_NEXT && x->unverified_token.n) next = verify_token(x);
     if (next != STEP_NEXT) return next;
     uint8_t verified = own ? ACCEPT_APIKEY : 0;
-    if (UNLIKELY(x->down.tls || snapshot_action_accepts_any(a) & ACCEPT_SIGNATURE)) {
+    if (UNLIKELY(x->down.tls || takes_signatures(a))) {
         next = other_proofs(x, &own, &verified);
         if (next != STEP_NEXT) return next;
     }
