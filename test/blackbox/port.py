@@ -284,7 +284,10 @@ class Process:
         raise Failure("no %s of %s" % (field, self.name))
 
     def descriptors(self):
-        return len(os.listdir("/proc/%d/fd" % self.serving))
+        try:
+            return len(os.listdir("/proc/%d/fd" % self.serving))
+        except PermissionError:  # in its sandbox it is nobody's to look into
+            raise Skip("only root sees the descriptors of the process that serves")
 
 
 def _clean():
