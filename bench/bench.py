@@ -89,7 +89,7 @@ def start(times):
 def instructions(requests, fresh, worker=False, **env):
     """User-space instructions per request under callgrind; fresh: each with a token not seen before; worker: of the
     worker alone, without what other threads of the process do meanwhile by the clock."""
-    wrap = 'valgrind --tool=callgrind --instr-atstart=no --callgrind-out-file=%s/cg.out -q' + (
+    wrap = 'valgrind --tool=callgrind --trace-children=yes --instr-atstart=no --callgrind-out-file=%s/cg.%%p -q' + (
         ' --separate-threads=yes' if worker else '')
     folder = os.path.join(m.RUN, 'callgrind')
     os.makedirs(folder, exist_ok=True)
@@ -109,9 +109,12 @@ def instructions(requests, fresh, worker=False, **env):
             time.sleep(0.1)
         ask(200, 0)
         control = ['callgrind_control', '-i']
-        subprocess.run([*control, 'on', str(peer.process.pid)], stdout=subprocess.DEVNULL, check=True)
+        pids = [str(pid) for pid in peer.pids()]  # the parent does nothing meanwhile, and is counted all the same
+        for pid in pids:
+            subprocess.run([*control, 'on', pid], stdout=subprocess.DEVNULL, check=True)
         ask(requests, 200)
-        subprocess.run([*control, 'off', str(peer.process.pid)], stdout=subprocess.DEVNULL, check=True)
+        for pid in pids:
+            subprocess.run([*control, 'off', pid], stdout=subprocess.DEVNULL, check=True)
         connection.close()
         peer.process.send_signal(signal.SIGTERM)
         peer.process.wait(60)

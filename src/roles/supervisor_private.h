@@ -8,6 +8,7 @@
 #include "roles/supervisor.h"
 #include "roles/wire.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #define WARDS_MAX    8
@@ -44,7 +45,8 @@ enum purpose { FOR_NOTHING = 0, FOR_START, FOR_RELOAD, FOR_UPGRADE };
 struct supervisor {
     struct supervisor_options o;
     char **argv;
-    char *program; /* the path that an upgrade executes */
+    char *program;          /* the path that an upgrade executes */
+    struct stat program_is; /* the file that was there when we began */
     struct plan plan;
     struct held held[HANDED_MAX];
     size_t n_held;
