@@ -294,6 +294,7 @@ def mute_instance():
 
         def change(c):
             c["services"]["app"]["instances"] = [i.address for i in mutes] + [live.address] * and_live
+            c["services"]["app"]["balance"] = "round-robin"  # by chance the mute one may never be chosen
             c["timeouts"] = dict({"connect": "300ms"}, **timeouts)
             c["workers"] = 1
         with Shop(upstream=live, change=change) as s:

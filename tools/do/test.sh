@@ -57,7 +57,8 @@ for script in test/house/* test/blackbox/* test/node/*.mjs test/stories/*; do
     [ -f "$script" ] && [ -x "$script" ] && scripts+=("$script")
 done
 stage 'node packages' node_modules
-stage 'black box, stories' tools/run-tests --jobs 2 --logs "$logs" --only "$only" --slowest 5 "${scripts[@]}"
+# three at once: they wait more than they compute
+stage 'black box, stories' tools/run-tests --jobs 3 --logs "$logs" --only "$only" --slowest 5 "${scripts[@]}"
 
 before=$failed
 stage 'build (clang, ASan, UBSan, -Werror)' build_sanitized
