@@ -40,7 +40,7 @@ static const struct key_def pool_keys[] =
       .about = "Connections to an instance that each worker keeps open for the next requests.", .example = "idle: 32"},
      {"open", SHAPE_NUMBER, AT(struct config_service, pool.open), .min = 1, .max = 1000000, .standard = "`1024`",
       .about = "Connections to an instance at a time, all workers together.", .example = "open: 200"},
-     {"waiting", SHAPE_NUMBER, AT(struct config_service, pool.waiting), .max = 1000000, .standard = "`256`",
+     {"waiting", SHAPE_NUMBER, AT(struct config_service, pool.waiting), .max = 1000000, .standard = "`16384`",
       .about = "Requests of each worker that may wait for one. The next is answered 503 `pool_exhausted`.",
       .example = "waiting: 50"},
      END};

@@ -13,7 +13,7 @@ void begin_service(void *elem)
     struct config_service *s = elem;
     s->implicit = true;
     s->eject = (struct snapshot_eject){.failures = 5, .base_ms = 10000, .at_most = 50};
-    s->pool = (struct snapshot_pool){.idle = 256, .open = 1024, .waiting = 256};
+    s->pool = (struct snapshot_pool){.idle = 256, .open = 1024, .waiting = 16384};
     s->retry = (struct snapshot_retry){.attempts = 2, .budget = 20};
 }
 

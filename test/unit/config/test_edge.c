@@ -131,7 +131,7 @@ static void services_are_as_written(void **state)
     /* what nothing was said of */
     assert_true(!plain->health.on && !plain->breaker.on && !plain->tls.on && plain->balance == BALANCE_LEAST_REQUEST);
     assert_true(plain->eject.failures == 5 && plain->eject.base_ms == 10000 && plain->eject.at_most == 50);
-    assert_true(plain->pool.idle == 256 && plain->pool.open == 1024 && plain->pool.waiting == 256);
+    assert_true(plain->pool.idle == 256 && plain->pool.open == 1024 && plain->pool.waiting == 16384);
     assert_true(plain->retry.attempts == 2 && plain->retry.budget == 20 && plain->slow_start_ms == 0);
     assert_true(plain->connect_ms == 2000 && plain->response_ms == 9000);
     snapshot_unref(&s);
