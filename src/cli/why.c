@@ -197,8 +197,8 @@ static void record_of(const struct json *v, struct decision_record *out)
     uint64_t ended_ms = time_of(member_text(v, "ts")); /* the log tells when it ended, the record when it began */
     o.unix_ms = ended_ms > o.duration_us / 1000 ? ended_ms - o.duration_us / 1000 : ended_ms;
     if (reason_of(member_text(v, "reason"), &o.reason) != ERR_OK) o.reason = REASON_INTERNAL;
-    for (uint8_t k = CALLER_USER; k < CALLER_KINDS; k++)
-        if (str_eq(member_text(v, "caller"), str_of(caller_kind_name((enum caller_kind)k)))) o.caller = k;
+    for (unsigned k = CALLER_USER; k < CALLER_KINDS; k++)
+        if (str_eq(member_text(v, "caller"), str_of(caller_kind_name((enum caller_kind)k)))) o.caller = (uint8_t)k;
     for (unsigned bit = 1; bit < 1u << ACCEPT_BITS; bit <<= 1)
         if (str_eq(member_text(v, "credential"), str_of(credential_name(bit)))) o.credential = (uint8_t)bit;
     decision_record_make(out, &o);

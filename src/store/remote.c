@@ -140,12 +140,11 @@ void remote_want(struct remote *r)
 static void submit(struct store *s, struct store_job *job)
 {
     struct remote *r = remote_of(s);
-    struct question *q = NULL;
     enum err e = store_job_check(job);
     if (e == ERR_OK && r->n_questions >= STORE_REMOTE_JOBS) e = ERR_LIMIT;
-    if (e == ERR_OK && !(q = calloc(1, sizeof *q))) e = ERR_NO_MEMORY;
-    if (e != ERR_OK) {
-        fail(r, job, e);
+    struct question *q = e == ERR_OK ? calloc(1, sizeof *q) : NULL;
+    if (!q) {
+        fail(r, job, e == ERR_OK ? ERR_NO_MEMORY : e);
         return;
     }
     q->job = job;
