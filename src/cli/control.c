@@ -46,29 +46,17 @@ static int print_reloaded(const struct cli_args *args, str body)
     return CLI_OK;
 }
 
+static int reload_answered(const struct cli_args *args, uint16_t status, str body)
+{
+    if (status != 200 && status != 422 && status != 503) return control_refused(args, status, body);
+    if (!cli_flag(args, "json")) return status == 200 ? print_reloaded(args, body) : print_refused(args, status, body);
+    print_json(stdout, body);
+    return status == 200 ? CLI_OK : status == 422 ? CLI_CONFIG : CLI_FAILED;
+}
+
 static int reload(const struct cli_args *args)
 {
-    struct control_client client;
-    struct buf body;
-    uint16_t status = 0;
-    if (control_client_open(cli_value(args, "socket"), &client) != ERR_OK) return control_failed(args, &client);
-    buf_init(&body, CONTROL_ANSWER_MAX);
-    int code;
-    if (control_client_ask(&client, "POST", "/v1/reload", STR("{}"), RELOAD_MS, &status, &body) != ERR_OK) {
-        code = control_failed(args, &client);
-    } else if (status == 200 || status == 422 || status == 503) {
-        if (cli_flag(args, "json")) {
-            print_json(stdout, buf_str(&body));
-            code = status == 200 ? CLI_OK : status == 422 ? CLI_CONFIG : CLI_FAILED;
-        } else {
-            code = status == 200 ? print_reloaded(args, buf_str(&body)) : print_refused(args, status, buf_str(&body));
-        }
-    } else {
-        code = control_refused(args, status, buf_str(&body));
-    }
-    buf_free(&body);
-    control_client_close(&client);
-    return code;
+    return control_call(args, "POST", "/v1/reload", STR("{}"), RELOAD_MS, reload_answered);
 }
 
 static const struct cli_option reload_options[] = {

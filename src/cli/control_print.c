@@ -90,3 +90,18 @@ int control_refused(const struct cli_args *args, uint16_t status, str body)
     arena_reset(&mem);
     return cli_failure(args, "the product answered %u%s%s", status, n ? ": " : "", said);
 }
+
+int control_call(const struct cli_args *args, const char *method, const char *path, str json, uint32_t timeout_ms,
+                 int (*answered)(const struct cli_args *args, uint16_t status, str body))
+{
+    struct control_client client;
+    struct buf body;
+    uint16_t status = 0;
+    if (control_client_open(cli_value(args, "socket"), &client) != ERR_OK) return control_failed(args, &client);
+    buf_init(&body, CONTROL_ANSWER_MAX);
+    bool there = control_client_ask(&client, method, path, json, timeout_ms, &status, &body) == ERR_OK;
+    int code = there ? answered(args, status, buf_str(&body)) : control_failed(args, &client);
+    buf_free(&body);
+    control_client_close(&client);
+    return code;
+}

@@ -26,4 +26,9 @@ uint64_t member_number(const struct json *v, const char *name);
 int control_failed(const struct cli_args *args, const struct control_client *client);
 int control_refused(const struct cli_args *args, uint16_t status, str body);
 
+/* One question to the product that --socket or the usual places name, and what `answered` makes of whatever came; the
+ * exit code. Nobody there, or no answer: CLI_FAILED, told. */
+int control_call(const struct cli_args *args, const char *method, const char *path, str json, uint32_t timeout_ms,
+                 int (*answered)(const struct cli_args *args, uint16_t status, str body));
+
 #endif

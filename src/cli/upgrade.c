@@ -15,28 +15,16 @@ static void print_text_of(FILE *to, str body)
     arena_reset(&mem);
 }
 
+static int answered(const struct cli_args *args, uint16_t status, str body)
+{
+    if (status != 200 && status != 409) return control_refused(args, status, body);
+    print_text_of(status == 200 ? stdout : stderr, body);
+    return status == 200 ? CLI_OK : cli_failure(args, "refused: what ran before goes on");
+}
+
 static int upgrade(const struct cli_args *args)
 {
-    struct control_client client;
-    struct buf body;
-    uint16_t status = 0;
-    int code;
-    if (control_client_open(cli_value(args, "socket"), &client) != ERR_OK) return control_failed(args, &client);
-    buf_init(&body, CONTROL_ANSWER_MAX);
-    if (control_client_ask(&client, "POST", "/v1/upgrade", STR("{}"), UPGRADE_MS, &status, &body) != ERR_OK) {
-        code = control_failed(args, &client);
-    } else if (status == 200) {
-        print_text_of(stdout, buf_str(&body));
-        code = CLI_OK;
-    } else if (status == 409) {
-        print_text_of(stderr, buf_str(&body));
-        code = cli_failure(args, "refused: what ran before goes on");
-    } else {
-        code = control_refused(args, status, buf_str(&body));
-    }
-    buf_free(&body);
-    control_client_close(&client);
-    return code;
+    return control_call(args, "POST", "/v1/upgrade", STR("{}"), UPGRADE_MS, answered);
 }
 
 static const struct cli_option options[] = {

@@ -107,23 +107,14 @@ static int print_answer(const struct cli_args *args, str body)
     return code;
 }
 
+static int answered(const struct cli_args *args, uint16_t status, str body)
+{
+    return status == 200 ? print_answer(args, body) : control_refused(args, status, body);
+}
+
 static int upstreams(const struct cli_args *args)
 {
-    struct control_client client;
-    struct buf body;
-    uint16_t status = 0;
-    if (control_client_open(cli_value(args, "socket"), &client) != ERR_OK) return control_failed(args, &client);
-    buf_init(&body, CONTROL_ANSWER_MAX);
-    int code;
-    if (control_client_ask(&client, "GET", "/v1/upstreams", STR_NONE, ASK_MS, &status, &body) != ERR_OK)
-        code = control_failed(args, &client);
-    else if (status == 200)
-        code = print_answer(args, buf_str(&body));
-    else
-        code = control_refused(args, status, buf_str(&body));
-    buf_free(&body);
-    control_client_close(&client);
-    return code;
+    return control_call(args, "GET", "/v1/upstreams", STR_NONE, ASK_MS, answered);
 }
 
 static const struct cli_option options[] = {

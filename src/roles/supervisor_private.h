@@ -1,4 +1,5 @@
-/* What the files of the parent share: supervisor.c (life), supervisor_sockets.c (what it listens on),
+/* What the files of the parent share: supervisor.c (life), supervisor_spawn.c (how one is
+ * made), supervisor_sockets.c (what it listens on),
  * supervisor_upgrade.c (another version). One thread, one of these in a process. */
 #ifndef SALLYPORT_ROLES_SUPERVISOR_PRIVATE_H
 #define SALLYPORT_ROLES_SUPERVISOR_PRIVATE_H
@@ -79,11 +80,15 @@ struct supervisor {
 /* --- supervisor.c --- */
 uint64_t supervisor_now_ms(void);
 void supervisor_read(struct supervisor *s, enum purpose purpose);
-/* Another one that serves, from the bundle. NULL: it could not be started. */
-struct ward *supervisor_spawn(struct supervisor *s, int bundle, bool wait);
 void supervisor_tell(struct supervisor *s, struct ward *w, enum wire_kind kind, uint64_t number, str text);
 void supervisor_drain(struct supervisor *s, struct ward *w, unsigned how);
 struct ward *supervisor_ward(struct supervisor *s, pid_t pid);
+
+/* --- supervisor_spawn.c --- */
+/* The arguments and the path of this program, for those that execute it again. False: errno tells. */
+bool program_find(struct supervisor *s);
+/* Another one that serves, from the bundle. NULL: it could not be started. */
+struct ward *supervisor_spawn(struct supervisor *s, int bundle, bool wait);
 /* In a process that was forked: signals as a program expects them, ends with its parent, has none of the wards' ends.
  */
 void supervisor_forked(struct supervisor *s);
